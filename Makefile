@@ -1,0 +1,55 @@
+# Telepod: `make run` teleports a guest between two pods, `make test` tests everything, `make bench` measures.
+#
+# This file reads from top to bottom: what is built, what is run, what is tested. Each room has its own build.mk;
+# all that comes from Debian is in tools/setup/deps.mk. Everything that is made lies under build/.
+
+BUILD := build
+GUEST ?= clock
+PLATFORM ?= bochs
+LAB := python3 -m tools.lab
+
+all: image tools
+
+include tools/setup/deps.mk
+include boot/build.mk
+include kernel/build.mk
+include guests/build.mk
+include tools/telepod/build.mk
+include tests/build.mk
+
+# ---- what a pod boots from: one folder that is its EFI system partition -------------------------------------------
+
+ESP := $(BUILD)/esp
+IMAGE := $(ESP)/EFI/BOOT/BOOTX64.EFI $(ESP)/telepod/kernel.elf
+
+.PHONY: all image tools run run-qemu test unit fuzz-smoke check bench clean help
+
+image: $(IMAGE) $(GUEST_IMAGES)
+tools: $(TELEPOD)
+
+$(ESP)/EFI/BOOT/BOOTX64.EFI: $(LOADER_EFI)
+	@mkdir -p $(@D) && cp $< $@
+$(ESP)/telepod/kernel.elf: $(KERNEL_DIR)/kernel.elf
+	@mkdir -p $(@D) && cp $< $@
+
+# ---- run -----------------------------------------------------------------------------------------------------------
+
+run: image tools $(BOCHS)
+	@$(LAB) run --guest $(GUEST) --platform $(PLATFORM)
+
+run-qemu: image tools
+	@$(LAB) run-qemu
+
+# ---- test ----------------------------------------------------------------------------------------------------------
+
+test: image tools $(BOCHS) check $(UNIT_TESTS) $(FUZZERS)
+	@$(LAB) test
+
+bench: image tools $(BOCHS)
+	@$(LAB) bench
+
+clean:
+	rm -rf $(filter-out $(DEPS),$(wildcard $(BUILD)/*))
+
+help:
+	@sed -n '/^run:/,$$!d; s/^\([a-z-]*\):.*/  make \1/p' Makefile

@@ -1,0 +1,54 @@
+# guests/build.mk: the guests' images, $(GUEST_IMAGES), each an ELF64 executable for the machine of guests/ABI.md.
+#
+# Needs nothing but the host's gcc; works included by the top Makefile and alone (make -f guests/build.mk).
+# A new guest is a line in one of the first two lists.
+
+BUILD ?= build
+
+# Sources of a guest: guests/NAME.c, unless it has a line of its own.
+GUEST_NAMES   := hello clock dirtier
+GUEST_TESTS   := triple spin_cli outside ports msrs inject fpu cpuid_bench hypercall control
+GUEST_SOURCES_dirtier := $(addprefix guests/dirtier/, main.c pattern.c truth.c)
+
+GUEST_LIB     := $(addprefix guests/lib/, start.S stubs.S interrupt.c guest.c timer.c serial.c format.c cmdline.c memory.c)
+# Pure: no globals, no hardware. tests/unit/test_guestlib.c is linked with these.
+GUEST_PURE    := $(addprefix guests/lib/, format.c cmdline.c) $(addprefix guests/dirtier/, pattern.c truth.c)
+
+GUEST_OUT     := $(BUILD)/guests
+GUEST_IMAGES  := $(GUEST_NAMES:%=$(GUEST_OUT)/%.elf) $(GUEST_TESTS:%=$(GUEST_OUT)/tests/%.elf)
+
+# No SSE in C code: the fpu guest owns those registers, and interrupt handlers do not save them. No red zone, because an
+# interrupt pushes onto the stack that it finds. Sections, so that each image holds only what it calls.
+GUEST_CFLAGS  := -std=gnu11 -O2 -g -I. -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only -march=x86-64 \
+    -fno-stack-protector -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -fcf-protection=none \
+    -ffunction-sections -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+GUEST_LDFLAGS := -nostdlib -static -no-pie -Wl,-T,guests/lib/guest.ld -Wl,--gc-sections -Wl,--build-id=none \
+    -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -Wl,--fatal-warnings -Wl,--strip-debug
+
+.PHONY: guests
+guests: $(GUEST_IMAGES)
+
+$(GUEST_OUT)/obj/%.o: %.c guests/build.mk
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	@gcc $(GUEST_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(GUEST_OUT)/obj/%.o: %.S guests/build.mk
+	@mkdir -p $(@D)
+	@echo "  AS      $<"
+	@gcc -I. -MMD -MP -c -o $@ $<
+
+guest-objects = $(addsuffix .o,$(basename $(addprefix $(GUEST_OUT)/obj/,$(1))))
+
+# guest-rule NAME,SOURCES: one image.
+define guest-rule
+$(GUEST_OUT)/$(1).elf: $(call guest-objects,$(2) $(GUEST_LIB)) guests/lib/guest.ld
+	@mkdir -p $$(@D)
+	@echo "  LD      $$@"
+	@gcc $(GUEST_LDFLAGS) -o $$@ $$(filter %.o,$$^)
+endef
+$(foreach name,$(GUEST_NAMES) $(GUEST_TESTS:%=tests/%),\
+    $(eval $(call guest-rule,$(name),$(or $(GUEST_SOURCES_$(name)),guests/$(name).c))))
+
+-include $(patsubst %.o,%.d,$(call guest-objects,$(GUEST_LIB) $(GUEST_SOURCES_dirtier) \
+    $(GUEST_NAMES:%=guests/%.c) $(GUEST_TESTS:%=guests/tests/%.c)))

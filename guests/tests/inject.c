@@ -1,0 +1,378 @@
+/*
+ * inject: interrupts, exceptions and NMIs, in the order and at the instruction that the manual says, among instructions
+ * that make a virtual machine exit. Stages: exceptions, self IPIs and priorities, interrupt windows, NMI blocking, single
+ * steps over exits, delivery by way of pages that were never touched, and a storm of timer interrupts with a watch over
+ * the general registers. Option: turns=20000 of the storm.
+ */
+#include "guests/lib/attempt.h"
+#include "guests/lib/guest.h"
+#include "guests/lib/insn.h"
+#include "guests/lib/interrupt.h"
+#include "guests/lib/machine.h"
+#include "guests/lib/timer.h"
+
+#define VECTOR_LOW 40               /* priority class 2 */
+#define VECTOR_MIDDLE 50            /* priority class 3, as the next one */
+#define VECTOR_HIGH 60
+#define PRIORITY_CLASS_2 0x20
+#define DR6_BS (1u << 14)
+
+const char guest_name[] = "inject";
+extern uint64_t page_directories[];     /* start.S: one entry for each 2 MiB */
+
+static void expect(const char *what, uint64_t expected, uint64_t found)
+{
+    if (expected != found)
+        guest_fail("%s: expected 0x%lx, found 0x%lx", what, expected, found);
+}
+
+/* Exceptions: SDM Vol. 3A, section 6.15 "Exception and Interrupt Reference" ---------------------------------------- */
+
+#define HOLE_INDEX 1024             /* the 2 MiB from 2 GiB on: no guest of the tests has that much RAM */
+#define HOLE_ADDRESS 0x80000000
+
+#define TRY(name, text) \
+    static int try_##name(void) \
+    { \
+        return ATTEMPT_INSTRUCTION(text); \
+    }
+/* Registers are 0 at the start: see ATTEMPT_INSTRUCTION. */
+TRY(de, "divl %%ecx")
+TRY(db, ".byte 0xF1")
+TRY(bp, "int3")
+TRY(ud, "ud2")
+TRY(gp, "movabsq $0x8000000000000000, %%rax\n\tmovq (%%rax), %%rax")
+TRY(gp_selector, "movw $0x44, %%ax\n\tmovw %%ax, %%es")
+TRY(int_de, "int $0")
+TRY(pf_read, "movl $0x80000123, %%eax\n\tmovq (%%rax), %%rax")
+TRY(pf_write, "movl $0x80000456, %%eax\n\tmovb $1, (%%rax)")
+
+static const struct {
+    const char *name;
+    int (*instruction)(void);
+    int vector, offset;
+    uint64_t error_code, cr2;
+} exceptions[] = {
+    { "#DE", try_de, VECTOR_DE, -2, 0, 0 },
+    { "#DB of INT1", try_db, VECTOR_DB, 0, 0, 0 },
+    { "#BP", try_bp, VECTOR_BP, 0, 0, 0 },
+    { "#UD", try_ud, VECTOR_UD, -2, 0, 0 },
+    { "#GP of a non-canonical address", try_gp, VECTOR_GP, -3, 0, 0 },
+    { "#GP of a selector beyond the GDT", try_gp_selector, VECTOR_GP, -2, 0x44, 0 },
+    { "INT 0", try_int_de, VECTOR_DE, 0, 0, 0 },
+    { "#PF of a read", try_pf_read, VECTOR_PF, -3, 0, HOLE_ADDRESS + 0x123 },
+    { "#PF of a write", try_pf_write, VECTOR_PF, -3, 2, HOLE_ADDRESS + 0x456 },
+};
+
+static void test_exceptions(void)
+{
+    uint64_t entry = page_directories[HOLE_INDEX];
+
+    page_directories[HOLE_INDEX] = 0;
+    __asm__ volatile("invlpg %0" : : "m"(*(char *)HOLE_ADDRESS) : "memory");
+    for (unsigned i = 0; i < sizeof(exceptions) / sizeof(exceptions[0]); i++) {
+        const char *name = exceptions[i].name;
+        expect(name, (uint64_t)exceptions[i].vector, (uint64_t)exceptions[i].instruction());
+        expect("its RIP", (uint64_t)exceptions[i].offset, (uint64_t)attempt.offset);
+        expect("its error code", exceptions[i].error_code, attempt.error_code);
+        if (exceptions[i].vector == VECTOR_PF)
+            expect("its CR2", exceptions[i].cr2, read_cr2());
+    }
+    page_directories[HOLE_INDEX] = entry;
+    print("inject: exceptions\n");
+}
+
+/* Self IPIs: SDM Vol. 3A, section 11.8.3 "Interrupt, Task, and Processor Priority" ---------------------------------- */
+
+/* What ran, in order: vectors; the return from a nested one is its vector + 100. */
+#define LOG_MAX 16
+#define RETURN_OF(vector) ((vector) + 100)
+static unsigned log_count, log_entries[LOG_MAX];
+static uint64_t last_rip;
+static bool nest;
+
+static void log_event(unsigned event)
+{
+    if (log_count < LOG_MAX)
+        log_entries[log_count++] = event;
+}
+
+static void ipi_handler(struct interrupt_frame *frame)
+{
+    log_event((unsigned)frame->vector);
+    last_rip = frame->rip;
+    if (nest && frame->vector == VECTOR_LOW) {
+        nest = false;
+        wrmsr(X2APIC_SELF_IPI, VECTOR_HIGH);    /* this one may interrupt us... */
+        wrmsr(X2APIC_SELF_IPI, VECTOR_LOW);     /* ...and this one must wait for our EOI */
+        __asm__ volatile("sti; nop; nop; cli" : : : "memory");
+        log_event(RETURN_OF(VECTOR_LOW));
+    }
+    interrupt_end();
+}
+
+static void open_window(void)
+{
+    __asm__ volatile("sti; nop; nop; nop; cli" : : : "memory");
+}
+
+static void expect_log(const char *what, const unsigned *events, unsigned count)
+{
+    for (unsigned i = 0; i < count && i < log_count; i++)
+        expect(what, events[i], log_entries[i]);
+    expect(what, count, log_count);
+    log_count = 0;
+}
+#define EXPECT_LOG(what, ...) \
+    expect_log(what, (const unsigned[]){ __VA_ARGS__ }, sizeof((const unsigned[]){ __VA_ARGS__ }) / sizeof(unsigned))
+
+static void test_ipis(void)
+{
+    interrupt_set_handler(VECTOR_LOW, ipi_handler);
+    interrupt_set_handler(VECTOR_MIDDLE, ipi_handler);
+    interrupt_set_handler(VECTOR_HIGH, ipi_handler);
+
+    wrmsr(X2APIC_SELF_IPI, VECTOR_LOW);
+    wrmsr(X2APIC_ICR, X2APIC_ICR_SELF | VECTOR_HIGH);
+    wrmsr(X2APIC_SELF_IPI, VECTOR_MIDDLE);
+    wrmsr(X2APIC_ICR, rdmsr(X2APIC_ID) << 32 | VECTOR_MIDDLE);     /* IRR holds one of a kind */
+    expect("IPIs while IF = 0", 0, log_count);
+    expect("IRR, vectors 32 to 63", 1u << 8 | 1u << 18 | 1u << 28, rdmsr(X2APIC_IRR0 + 1));
+    open_window();
+    EXPECT_LOG("order of priorities", VECTOR_HIGH, VECTOR_MIDDLE, VECTOR_LOW);
+
+    write_cr8(PRIORITY_CLASS_2 >> 4);
+    wrmsr(X2APIC_SELF_IPI, VECTOR_LOW);
+    wrmsr(X2APIC_SELF_IPI, VECTOR_HIGH);
+    open_window();
+    EXPECT_LOG("TPR 20h", VECTOR_HIGH);
+    interrupts_enable();
+    write_cr8(0);
+    interrupts_disable();
+    EXPECT_LOG("TPR 0 again", VECTOR_LOW);
+
+    nest = true;
+    wrmsr(X2APIC_SELF_IPI, VECTOR_LOW);
+    open_window();
+    EXPECT_LOG("nesting", VECTOR_LOW, VECTOR_HIGH, RETURN_OF(VECTOR_LOW), VECTOR_LOW);
+    print("inject: self IPIs and priorities\n");
+}
+
+/* Windows: SDM Vol. 3A, section 6.8.1 "Masking Maskable Hardware Interrupts" ----------------------------------------- */
+
+/* Runs `text` with VECTOR_LOW pending and IF = 0, and checks that the interrupt came at the label 1 in it. */
+#define CHECK_WINDOW(what, text) \
+    do { \
+        uint64_t place_; \
+        wrmsr(X2APIC_SELF_IPI, VECTOR_LOW); \
+        __asm__ volatile("leaq 1f(%%rip), %0\n\t" text "\n\tnop\n\tcli" \
+                         : "=&r"(place_) : : "rax", "rbx", "rcx", "rdx", "memory"); \
+        expect(what, place_, last_rip); \
+        EXPECT_LOG(what, VECTOR_LOW); \
+    } while (0)
+
+static void test_windows(void)
+{
+    CHECK_WINDOW("STI, NOP", "sti\n\tnop\n1:");
+    CHECK_WINDOW("STI, CPUID", "xorl %%eax, %%eax\n\tsti\n\tcpuid\n1:");
+    CHECK_WINDOW("STI, IN", "sti\n\tinb $0x80, %%al\n1:");
+    CHECK_WINDOW("STI, RDMSR", "movl $0x1B, %%ecx\n\tsti\n\trdmsr\n1:");
+    CHECK_WINDOW("STI, HLT", "sti\n\thlt\n1:");
+    CHECK_WINDOW("POPF", "pushfq\n\torl $0x200, (%%rsp)\n\tpopfq\n1:");
+    __asm__ volatile("sti; cli" : : : "memory");
+    wrmsr(X2APIC_SELF_IPI, VECTOR_LOW);
+    __asm__ volatile("sti; cli" : : : "memory");        /* no window at all */
+    expect("STI, CLI", 0, log_count);
+    open_window();
+    EXPECT_LOG("after STI, CLI", VECTOR_LOW);
+    print("inject: interrupt windows\n");
+}
+
+/* NMI: SDM Vol. 3A, section 6.7.1 "Handling Multiple NMIs" ----------------------------------------------------------- */
+
+#define NMIS 3
+static unsigned nmi_count, nmi_depth, nmi_depth_max;
+
+/* The shorthand "self" is for fixed interrupts only (SDM Vol. 3A, table 11-3), so the destination is our ID. */
+static void send_nmi(void)
+{
+    wrmsr(X2APIC_ICR, rdmsr(X2APIC_ID) << 32 | X2APIC_ICR_NMI);
+}
+
+static void nmi_handler(struct interrupt_frame *frame)
+{
+    (void)frame;
+    nmi_depth++;
+    if (nmi_depth > nmi_depth_max)
+        nmi_depth_max = nmi_depth;
+    if (++nmi_count < NMIS) {
+        send_nmi();                     /* must wait for our IRET */
+        inb(0x80);                      /* an exit or two in the meantime */
+        cpuid(0, 0);
+    }
+    nmi_depth--;
+}
+
+static void wait_for_nmis(void)
+{
+    for (unsigned i = 0; i < 1000 && nmi_count < NMIS; i++)
+        cpuid(0, 0);
+}
+
+static void test_nmis(void)
+{
+    interrupt_set_handler(VECTOR_NMI, nmi_handler);
+    send_nmi();
+    wait_for_nmis();
+    expect("NMIs", NMIS, nmi_count);
+    expect("NMIs at a time", 1, nmi_depth_max);
+    nmi_count = 0;
+    write_cr8(15);
+    send_nmi();                         /* neither TPR nor IF holds an NMI back */
+    wait_for_nmis();
+    write_cr8(0);
+    expect("NMIs with TPR F0h", NMIS, nmi_count);
+    print("inject: NMIs\n");
+}
+
+/* Single steps: SDM Vol. 3B, section 18.3.1.4 "Single-Step Exception Condition" -------------------------------------- */
+
+#define STEPS 8
+static unsigned step_count;
+static uint64_t step_rips[STEPS];
+static bool step_without_bs;
+
+static void step_handler(struct interrupt_frame *frame)
+{
+    if (step_count < STEPS)
+        step_rips[step_count] = frame->rip;
+    step_count++;
+    if (!(read_dr6() & DR6_BS))
+        step_without_bs = true;
+    write_dr6(0);
+}
+
+/* TF is on from the first POPFQ on; the trap comes after each instruction, also after one that was emulated. */
+__asm__(".text\n"
+        "single_steps:\n\t"
+        "pushq %rbx\n\t"
+        "pushfq\n\t"
+        "orl $0x100, (%rsp)\n\t"
+        "popfq\n\t"
+        "nop\n"
+        "61: cpuid\n"
+        "62: inb $0x80, %al\n"
+        "63: outb %al, $0x80\n"
+        "64: movl $0x1B, %ecx\n"
+        "65: rdmsr\n"
+        "66: pushfq\n"
+        "67: andl $0xFFFFFEFF, (%rsp)\n"
+        "68: popfq\n\t"
+        "popq %rbx\n\t"
+        "ret\n\t"
+        ".section .rodata\n"
+        "single_step_rips: .quad 61b, 62b, 63b, 64b, 65b, 66b, 67b, 68b\n\t"
+        ".text\n");
+void single_steps(void);
+extern const uint64_t single_step_rips[STEPS];
+
+static void test_single_steps(void)
+{
+    interrupt_set_handler(VECTOR_DB, step_handler);
+    __asm__ volatile("call single_steps" : : : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory");
+    interrupt_set_handler(VECTOR_DB, 0);
+    for (unsigned i = 0; i < STEPS && i < step_count; i++)
+        expect("RIP of a step", single_step_rips[i], step_rips[i]);
+    expect("steps", STEPS + 1, step_count);     /* the last one follows the POPFQ that clears TF */
+    expect("a step without DR6.BS", false, step_without_bs);
+    print("inject: single steps\n");
+}
+
+/* Delivery by way of fresh pages ------------------------------------------------------------------------------------ */
+
+#define FRESH_FIRST 0x200000
+#define FRESH_STRIDE 0x11000            /* a page in 17: all of the 2 MiB regions, at changing places */
+#define FRESH_IDT_BYTES (VECTOR_COUNT * 16)
+
+/* The processor reads the IDT and writes the stack in the middle of a delivery: both lie where nobody has been yet. */
+static void test_fresh_pages(void)
+{
+    struct descriptor_table old = sidt(), fresh = { FRESH_IDT_BYTES - 1, 0 };
+    uint64_t rounds = 0;
+
+    nmi_count = NMIS - 1;
+    interrupt_set_stack(VECTOR_UD, 1);
+    interrupt_set_stack(VECTOR_LOW, 2);
+    interrupt_set_stack(VECTOR_NMI, 3);
+    for (uint64_t page = FRESH_FIRST; page + 5 * PAGE_SIZE <= guest_ram_size(); page += FRESH_STRIDE, rounds++) {
+        __builtin_memcpy((void *)page, (const void *)old.base, FRESH_IDT_BYTES);
+        fresh.base = page;
+        lidt(&fresh);
+        for (unsigned i = 0; i < 3; i++)
+            tss.ist[i] = page + (i + 2) * PAGE_SIZE;
+        expect("#UD on a fresh page", VECTOR_UD, (uint64_t)try_ud());
+        wrmsr(X2APIC_SELF_IPI, VECTOR_LOW);
+        open_window();
+        EXPECT_LOG("IPI on a fresh page", VECTOR_LOW);
+        nmi_count = NMIS - 1;
+        send_nmi();
+        wait_for_nmis();
+        expect("NMI on a fresh page", NMIS, nmi_count);
+    }
+    lidt(&old);
+    interrupt_set_stack(VECTOR_UD, 0);
+    interrupt_set_stack(VECTOR_LOW, 0);
+    interrupt_set_stack(VECTOR_NMI, 0);
+    print("inject: %lu deliveries on fresh pages\n", 3 * rounds);
+}
+
+/* The storm --------------------------------------------------------------------------------------------------------- */
+
+#define STORM_HZ 2000
+
+static void check_registers(uint64_t seed)
+{
+    register uint64_t r8 __asm__("r8") = seed, r9 __asm__("r9") = seed + 1, r10 __asm__("r10") = seed + 2,
+                      r11 __asm__("r11") = seed + 3, r12 __asm__("r12") = seed + 4, r13 __asm__("r13") = seed + 5,
+                      r14 __asm__("r14") = seed + 6, r15 __asm__("r15") = seed + 7, rsi __asm__("rsi") = seed + 8,
+                      rdi __asm__("rdi") = seed + 9;
+    __asm__ volatile("sti\n\tcpuid\n\tinb $0x80, %%al\n\tnop\n\tcli"
+                     : "+r"(r8), "+r"(r9), "+r"(r10), "+r"(r11), "+r"(r12), "+r"(r13), "+r"(r14), "+r"(r15), "+r"(rsi),
+                       "+r"(rdi)
+                     : : "rax", "rbx", "rcx", "rdx", "memory");
+    const uint64_t after[] = { r8, r9, r10, r11, r12, r13, r14, r15, rsi, rdi };
+    for (unsigned i = 0; i < sizeof(after) / sizeof(after[0]); i++)
+        expect("a register after exits and interrupts", seed + i, after[i]);
+}
+
+static void test_storm(uint64_t turns)
+{
+    uint64_t tick = 0;
+
+    timer_start(STORM_HZ);
+    for (uint64_t turn = 0; turn < turns; turn++) {
+        if (timer_fired())
+            timer_arm(++tick);
+        check_registers(turn * 0x9E3779B97F4A7C15);
+        if (turn % 64 == 0)
+            wrmsr(X2APIC_SELF_IPI, VECTOR_HIGH);
+    }
+    timer_sleep();
+    expect("timer interrupts", tick, timer_interrupts());
+    expect("reads in which the TSC ran backwards", 0, timer_backward_reads());
+    print("inject: %lu turns, %lu timer interrupts\n", turns, tick);
+}
+
+void guest_main(void)
+{
+    uint64_t turns = option_number("turns", 20000, 1, UINT32_MAX);
+
+    test_exceptions();
+    timer_start(STORM_HZ);              /* for the local APIC; no tick is asked for yet */
+    test_ipis();
+    test_windows();
+    test_nmis();
+    test_single_steps();
+    test_fresh_pages();
+    test_storm(turns);
+}

@@ -1,0 +1,50 @@
+/*
+ * What telepod.ini says, decoded: a plain structure of bounded fields. The loader fills it (boot/config.c), the kernel
+ * reads it from struct boot_info. All strings are NUL-terminated.
+ */
+#ifndef TELEPOD_POD_CONFIG_H
+#define TELEPOD_POD_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define POD_NAME_MAX 32
+#define FILE_NAME_MAX 64
+#define POD_GUESTS_MAX 16
+#define GUEST_CMDLINE_MAX 256
+#define POD_COMMAND_MAX 128
+#define POD_COMMANDS_MAX 8
+
+enum guest_console {
+    GUEST_CONSOLE_LOG = 0, /* lines appear in the pod's log as "[guest] line"; always readable by `console` */
+    GUEST_CONSOLE_COM2,    /* raw bytes go to the pod's second serial port, besides */
+};
+
+/* One [guest NAME] section: a recipe that `start NAME` uses; it runs at boot when autostart is set. */
+struct guest_config {
+    char name[POD_NAME_MAX];          /* letters, digits, '-', '_' and '.', starts with a letter */
+    char image[FILE_NAME_MAX];        /* file name under \telepod\ on the boot volume: an ELF64 or flat image */
+    char cmdline[GUEST_CMDLINE_MAX];  /* handed to the guest at GUEST_CMDLINE_GPA */
+    uint64_t memory_bytes;            /* multiple of 2 MiB */
+    uint32_t vcpus;                   /* 1 for now */
+    uint32_t cpu;                     /* host CPU index to run on, or POD_CPU_ANY */
+    uint32_t console;                 /* enum guest_console */
+    uint32_t autostart;               /* bool */
+};
+#define POD_CPU_ANY 0xffffffffu
+
+/* IPv4 addresses are in network byte order, as lwIP's ip4_addr_t has them. */
+struct pod_config {
+    char name[POD_NAME_MAX];
+    uint32_t dhcp;                    /* bool: address by DHCP; else the three below */
+    uint32_t address, netmask, gateway;
+    uint16_t control_port;            /* TCP, default 7000 */
+    uint16_t teleport_port;           /* TCP, default 7001 */
+    uint32_t nic;                     /* index of the NIC that carries control and teleports, default 0 */
+    uint32_t guest_count;
+    struct guest_config guests[POD_GUESTS_MAX];
+    uint32_t command_count;           /* commands run once after boot, in order ([pod] run = ...; may repeat) */
+    char commands[POD_COMMANDS_MAX][POD_COMMAND_MAX];
+};
+
+#endif

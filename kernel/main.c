@@ -1,0 +1,85 @@
+/* The order in which a pod comes to life. Reading kernel_main() and main_thread() from top to bottom is reading the boot. */
+#include <string.h>
+#include "boot/boot_info.h"
+#include "kernel/acpi.h"
+#include "kernel/console.h"
+#include "kernel/cpu.h"
+#include "kernel/interrupt.h"
+#include "kernel/lib/addr.h"
+#include "kernel/log.h"
+#include "kernel/pci.h"
+#include "kernel/selftest.h"
+#include "kernel/smp.h"
+#include "kernel/thread.h"
+#include "kernel/time.h"
+#include "kernel/timer.h"
+#include "mm/page.h"
+#include "mm/paging.h"
+#include "net/control/control.h"
+#include "net/net.h"
+#include "net/teleport/teleport.h"
+#include "vmx/vm.h"
+
+void kernel_main(const struct boot_info *from_loader) __attribute__((noreturn));
+
+static struct boot_info boot;      /* our copy: the loader's memory may be given away */
+
+static void copy_boot_info(const struct boot_info *from)
+{
+    if (from->magic != BOOT_INFO_MAGIC || from->version != BOOT_INFO_VERSION || from->size != sizeof(boot))
+        panic("the loader is of another build: boot_info version %u, %u bytes; expected %u, %zu", from->version, from->size,
+              BOOT_INFO_VERSION, sizeof(boot));
+    memcpy(&boot, from, sizeof(boot));
+}
+
+/* For the tests of the panic: each stops the pod, as a bug of ours would. */
+static bool crash_panic(void) { selftest_crash("panic"); return false; }
+static bool crash_stack(void) { selftest_crash("stack"); return false; }
+static bool crash_null(void) { selftest_crash("null"); return false; }
+static bool crash_text(void) { selftest_crash("text"); return false; }
+
+static void register_selftests(void)
+{
+    control_register_selftest("kernel", selftest_run);
+    control_register_selftest("crash-panic", crash_panic);
+    control_register_selftest("crash-stack", crash_stack);
+    control_register_selftest("crash-null", crash_null);
+    control_register_selftest("crash-text", crash_text);
+}
+
+/* The first thread: from here on there are stacks with guard pages, and waiting does not stop the CPU. */
+static void main_thread(void *arg)
+{
+    (void)arg;
+    pci_init();
+    vmx_init();                                     /* or one sentence why not: the pod goes on without guests */
+    net_init(&boot.config);                         /* or one sentence why not: the pod goes on without network */
+    log_info("boot", "%u CPUs, %lu MiB free, ready for guests after %lu instructions (TSC)", cpu_count(),
+             page_free_count() * PAGE_SIZE / MIB, time_now() - boot.entry_tsc);
+    if (teleport_listen(&boot.config) != OK)
+        log_error("boot", "this pod cannot be the target of teleports: no listener on port %u", boot.config.teleport_port);
+    register_selftests();
+    control_init(&boot);                            /* COM1, TCP, autostart, the commands of telepod.ini */
+}
+
+void kernel_main(const struct boot_info *from_loader)
+{
+    console_early_init();                           /* serial ports and debug port: from here on one can see */
+    cpu_init();                                     /* descriptor tables, GS base: from here on faults are told */
+    selftest_division();
+    copy_boot_info(from_loader);
+    log_info("boot", "pod %s", boot.config.name);
+    page_init(&boot);                               /* who owns which frame */
+    paging_init(&boot);                             /* our own page tables: W^X, guard pages */
+    console_framebuffer_init(&boot.framebuffer);
+    acpi_init((struct hpa){ boot.rsdp });           /* CPUs, I/O APICs, clocks */
+    time_init();                                    /* how fast the TSC is */
+    interrupt_init();                               /* local APIC, I/O APICs */
+    timer_init();
+    thread_init_cpu(cpu_this());                    /* this flow is CPU 0's idle thread now */
+    console_interrupts_init();                      /* input, and output in the background */
+    smp_start(boot.kernel_base);                    /* every other CPU, into its idle loop */
+    if (thread_create(NULL, "main", NULL, main_thread, NULL) != OK)
+        panic("no memory for the first thread");
+    thread_idle();
+}

@@ -1,0 +1,438 @@
+/* Guarantees what command.h says, by tables: a verb's arguments and options, an option's type and range. */
+#include "net/control/command.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include "boot/config_value.h"
+#include "kernel/lib/addr.h"
+#include "kernel/lib/pod_config.h"
+#include "kernel/lib/util.h"
+
+#define WORDS_MAX (1 + COMMAND_ARGUMENTS_MAX + COMMAND_OPTIONS)
+#define SHOWN_MAX 40            /* characters of a word that an error repeats */
+#define MEMORY_MIN LARGE_PAGE_SIZE
+#define MEMORY_MAX (512 * GIB)
+#define US_PER_HOUR 3600000000UL
+#define MS_PER_HOUR 3600000UL
+#define HEX_DIGITS 2
+
+/* ---- what there is ------------------------------------------------------------------------------------------------ */
+
+enum value_type { TYPE_FLAG, TYPE_NUMBER, TYPE_SIZE, TYPE_TEXT, TYPE_FILE, TYPE_CONSOLE };
+
+static const struct option {
+    const char *key;
+    enum value_type type;
+    uint64_t min, max;          /* of numbers and sizes; of texts, max is the room with its NUL */
+    const char *unit;           /* as the help shows the value */
+} options[] = {
+    [OPTION_FORCE] = { "force", TYPE_FLAG, 0, 0, NULL },
+    [OPTION_RAW] = { "raw", TYPE_FLAG, 0, 0, NULL },
+    [OPTION_FOLLOW] = { "follow", TYPE_NUMBER, 0, 3600, "SECONDS" },
+    [OPTION_INPUT] = { "input", TYPE_TEXT, 0, COMMAND_LINE_MAX, "\"TEXT\"" },
+    [OPTION_POSITION] = { "position", TYPE_NUMBER, 0, UINT64_MAX, "BYTES" },
+    [OPTION_IMAGE] = { "image", TYPE_FILE, 0, FILE_NAME_MAX, "FILE" },
+    [OPTION_MEMORY] = { "memory", TYPE_SIZE, MEMORY_MIN, MEMORY_MAX, "32M" },
+    [OPTION_CMDLINE] = { "cmdline", TYPE_TEXT, 0, GUEST_CMDLINE_MAX, "\"TEXT\"" },
+    [OPTION_CPU] = { "cpu", TYPE_NUMBER, 0, 255, "INDEX" },
+    [OPTION_CONSOLE] = { "console", TYPE_CONSOLE, 0, 0, "log|com2" },
+    [OPTION_PAUSED] = { "paused", TYPE_FLAG, 0, 0, NULL },
+    [OPTION_AUDIT] = { "audit", TYPE_FLAG, 0, 0, NULL },
+    [OPTION_DOWNTIME] = { "downtime", TYPE_NUMBER, 0, US_PER_HOUR, "US" },
+    [OPTION_ROUNDS] = { "rounds", TYPE_NUMBER, 1, 64, "N" },
+    [OPTION_GIVEUP] = { "giveup", TYPE_FLAG, 0, 0, NULL },
+    [OPTION_TIMEOUT] = { "timeout", TYPE_NUMBER, 1, MS_PER_HOUR, "MS" },
+    [OPTION_DOUBT] = { "doubt", TYPE_NUMBER, 0, MS_PER_HOUR, "MS" },
+    [OPTION_CUT] = { "cut", TYPE_TEXT, 0, 16, "STEP" },
+};
+_Static_assert(ARRAY_SIZE(options) == COMMAND_OPTIONS, "each option is described");
+
+enum argument_type { ARGUMENT_NONE, ARGUMENT_NAME, ARGUMENT_PEER, ARGUMENT_NUMBER, ARGUMENT_WORD };
+
+static const struct verb {
+    const char *name;
+    enum argument_type arguments[COMMAND_ARGUMENTS_MAX];
+    uint32_t arguments_min;
+    uint64_t allowed;           /* BIT(enum command_option) */
+    const char *help;
+} verbs[] = {
+    [COMMAND_HELP] = { "help", { 0 }, 0, 0, "this list" },
+    [COMMAND_LIST] = { "list", { 0 }, 0, 0, "the guests, and the recipes that can be started" },
+    [COMMAND_START] = { "start", { ARGUMENT_NAME }, 1,
+                        BIT(OPTION_IMAGE) | BIT(OPTION_MEMORY) | BIT(OPTION_CMDLINE) | BIT(OPTION_CPU) |
+                            BIT(OPTION_CONSOLE) | BIT(OPTION_PAUSED),
+                        "starts a guest by its recipe in telepod.ini, or any image of the boot volume" },
+    [COMMAND_STOP] = { "stop", { ARGUMENT_NAME }, 1, BIT(OPTION_FORCE),
+                       "destroys a guest; force: one in doubt, because it runs on the peer" },
+    [COMMAND_PAUSE] = { "pause", { ARGUMENT_NAME }, 1, 0, "holds a guest" },
+    [COMMAND_RESUME] = { "resume", { ARGUMENT_NAME }, 1, BIT(OPTION_FORCE),
+                         "lets a paused guest go on; force: one in doubt, because it does not run on the peer" },
+    [COMMAND_CONSOLE] = { "console", { ARGUMENT_NAME }, 1,
+                          BIT(OPTION_RAW) | BIT(OPTION_FOLLOW) | BIT(OPTION_INPUT) | BIT(OPTION_POSITION),
+                          "a guest's serial output and input; raw: the session becomes the serial line" },
+    [COMMAND_TELEPORT] = { "teleport", { ARGUMENT_NAME, ARGUMENT_PEER }, 2,
+                           BIT(OPTION_AUDIT) | BIT(OPTION_DOWNTIME) | BIT(OPTION_ROUNDS) | BIT(OPTION_GIVEUP) |
+                               BIT(OPTION_TIMEOUT) | BIT(OPTION_DOUBT) | BIT(OPTION_CUT),
+                           "moves a running guest to a peer" },
+    [COMMAND_STATS] = { "stats", { ARGUMENT_NAME }, 0, 0, "counters of the pod, or of one guest" },
+    [COMMAND_LOG] = { "log", { ARGUMENT_NUMBER }, 0, 0, "the pod's log, from a position on" },
+    [COMMAND_SHUTDOWN] = { "shutdown", { 0 }, 0, BIT(OPTION_FORCE),
+                           "stops all guests and powers off; force: also with teleports under way or in doubt" },
+    [COMMAND_SELFTEST] = { "selftest", { ARGUMENT_WORD }, 0, 0, "runs the kernel's own tests, or those of a room" },
+    [COMMAND_CRASH] = { "crash", { ARGUMENT_WORD }, 1, 0, "for the tests of the panic: ends the pod" },
+};
+_Static_assert(ARRAY_SIZE(verbs) == COMMAND_VERBS, "each verb is described");
+_Static_assert(COMMAND_OPTIONS <= 64, "options fit the mask");
+
+/* ---- words -------------------------------------------------------------------------------------------------------- */
+
+struct word {
+    char *text;
+    char *value;       /* behind the '=' of key=value; NULL: no option */
+    bool quoted;       /* it has a quoted part, so it is no flag */
+};
+
+struct reader {
+    struct command *out;
+    const char *at, *end;
+    char *free;        /* in out->text; a decoded word is never longer than what it was written as, plus its NUL */
+    struct word words[WORDS_MAX];
+    uint32_t word_count;
+};
+
+static enum err fail(struct command *out, enum err e, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static enum err fail(struct command *out, enum err e, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(out->error, sizeof(out->error), format, args);
+    va_end(args);
+    for (char *c = out->error; *c; c++)     /* it may repeat a word that was written with escapes */
+        if (*c < ' ' || *c > '~')
+            *c = '?';
+    return e;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static enum err check_bytes(struct command *out, const char *line, size_t size)
+{
+    if (size > COMMAND_LINE_MAX)
+        return fail(out, ERR_RANGE, "the line is longer than %d bytes", COMMAND_LINE_MAX);
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)line[i];
+
+        if ((c < ' ' || c > '~') && c != '\t')
+            return fail(out, ERR_INVALID, "byte 0x%02x in column %u: a command is printable ASCII", c, (unsigned)i + 1);
+    }
+    return OK;
+}
+
+static int hex_digit(char c)
+{
+    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+    const char *found = c ? strchr(digits, c) : NULL;
+
+    return found ? (int)((found - digits) & 0xf) : -1;
+}
+
+/* \xHH, with r->at on the first H. */
+static enum err take_hex(struct reader *r)
+{
+    int value = 0;
+
+    for (int i = 0; i < HEX_DIGITS; i++) {
+        int digit = r->at < r->end ? hex_digit(*r->at) : -1;
+
+        if (digit < 0)
+            return fail(r->out, ERR_INVALID, "\\x needs two hexadecimal digits");
+        value = value << 4 | digit;
+        r->at++;
+    }
+    if (!value)
+        return fail(r->out, ERR_INVALID, "\\x00 cannot be written");
+    *r->free++ = (char)value;
+    return OK;
+}
+
+/* What stands behind a backslash. */
+static enum err take_escape(struct reader *r)
+{
+    static const char letters[] = "nrt\"\\", bytes[] = "\n\r\t\"\\";
+    const char *found = r->at < r->end ? strchr(letters, *r->at) : NULL;
+
+    if (r->at == r->end)
+        return fail(r->out, ERR_INVALID, "the line ends in the middle of an escape");
+    if (found) {
+        r->at++;
+        *r->free++ = bytes[found - letters];
+        return OK;
+    }
+    if (*r->at != 'x')
+        return fail(r->out, ERR_INVALID, "\\%c is no escape: use \\n \\r \\t \\\" \\\\ or \\xHH", *r->at);
+    r->at++;
+    return take_hex(r);
+}
+
+/* "...", with r->at behind the opening quote. */
+static enum err take_quoted(struct reader *r)
+{
+    while (r->at < r->end) {
+        char c = *r->at++;
+        enum err e = OK;
+
+        if (c == '"')
+            return OK;
+        if (c == '\\')
+            e = take_escape(r);
+        else
+            *r->free++ = c;
+        if (e != OK)
+            return e;
+    }
+    return fail(r->out, ERR_INVALID, "a quote is not closed");
+}
+
+static enum err take_word(struct reader *r)
+{
+    struct word *word = &r->words[r->word_count];
+
+    if (r->word_count == WORDS_MAX)
+        return fail(r->out, ERR_INVALID, "more than %d words", (int)WORDS_MAX);
+    *word = (struct word){ .text = r->free };
+    while (r->at < r->end && !is_blank(*r->at)) {
+        char c = *r->at++;
+        enum err e = OK;
+
+        if (c == '"') {
+            word->quoted = true;
+            e = take_quoted(r);
+        } else if (c == '=' && !word->value && !word->quoted) {
+            *r->free++ = '\0';
+            word->value = r->free;
+        } else {
+            *r->free++ = c;
+        }
+        if (e != OK)
+            return e;
+    }
+    *r->free++ = '\0';
+    r->word_count++;
+    return OK;
+}
+
+static enum err split(struct reader *r)
+{
+    for (;;) {
+        enum err e;
+
+        while (r->at < r->end && is_blank(*r->at))
+            r->at++;
+        if (r->at == r->end)
+            return OK;
+        e = take_word(r);
+        if (e != OK)
+            return e;
+    }
+}
+
+/* ---- values ------------------------------------------------------------------------------------------------------- */
+
+/* a.b.c.d or a.b.c.d:port */
+static bool decode_peer(struct command *out, const char *text)
+{
+    char address[sizeof("255.255.255.255")];
+    const char *colon = strchr(text, ':');
+    size_t length = colon ? (size_t)(colon - text) : strlen(text);
+    uint64_t port = COMMAND_DEFAULT_PEER_PORT;
+
+    if (length >= sizeof(address))
+        return false;
+    memcpy(address, text, length);
+    address[length] = '\0';
+    if (!config_value_ipv4(address, &out->peer_address))
+        return false;
+    if (colon && !config_value_number(colon + 1, 1, UINT16_MAX, &port))
+        return false;
+    out->peer_port = (uint16_t)port;
+    return true;
+}
+
+static enum err decode_argument(struct command *out, enum argument_type type, struct command_value *value)
+{
+    char name[POD_NAME_MAX];
+
+    if (type == ARGUMENT_NAME && !config_value_name(value->text, name, sizeof(name)))
+        return fail(out, ERR_INVALID,
+                    "%.*s: expected a guest's name: letters, digits, '-', '_', '.', a letter first, at most %d",
+                    SHOWN_MAX, value->text, POD_NAME_MAX - 1);
+    if (type == ARGUMENT_PEER && !decode_peer(out, value->text))
+        return fail(out, ERR_INVALID, "%.*s: expected a peer: an IPv4 address a.b.c.d, and :PORT if it is not %d",
+                    SHOWN_MAX, value->text, COMMAND_DEFAULT_PEER_PORT);
+    if (type == ARGUMENT_NUMBER && !config_value_number(value->text, 0, UINT64_MAX, &value->number))
+        return fail(out, ERR_INVALID, "%.*s: expected a number", SHOWN_MAX, value->text);
+    return OK;
+}
+
+static enum err decode_option(struct command *out, const struct option *option, struct command_value *value)
+{
+    static const char *const consoles[] = { [GUEST_CONSOLE_LOG] = "log", [GUEST_CONSOLE_COM2] = "com2" };
+    char file[FILE_NAME_MAX];
+    uint32_t index = 0;
+
+    switch (option->type) {
+    case TYPE_FLAG:
+        if (config_value_number(value->text, 0, 1, &value->number))
+            return OK;
+        return fail(out, ERR_INVALID, "%s: expected 0 or 1", option->key);
+    case TYPE_NUMBER:
+        if (config_value_number(value->text, option->min, option->max, &value->number))
+            return OK;
+        return fail(out, ERR_INVALID, "%s: expected a number from %lu to %lu", option->key, option->min, option->max);
+    case TYPE_SIZE:
+        if (config_value_size(value->text, option->min, option->max, &value->number) &&
+            value->number % LARGE_PAGE_SIZE == 0)
+            return OK;
+        return fail(out, ERR_INVALID, "%s: expected a multiple of 2M like 64M, up to 512G", option->key);
+    case TYPE_FILE:
+        if (config_value_file_name(value->text, file, sizeof(file)))
+            return OK;
+        return fail(out, ERR_INVALID, "%s: expected the name of a file on the boot volume", option->key);
+    case TYPE_CONSOLE:
+        if (!config_value_word(value->text, consoles, ARRAY_SIZE(consoles), &index))
+            return fail(out, ERR_INVALID, "%s: expected log or com2", option->key);
+        value->number = index;
+        return OK;
+    case TYPE_TEXT:
+        break;
+    }
+    if (strlen(value->text) < option->max)
+        return OK;
+    return fail(out, ERR_INVALID, "%s: the text is longer than %lu bytes", option->key, option->max - 1);
+}
+
+/* ---- the whole ---------------------------------------------------------------------------------------------------- */
+
+/* The option of this verb with this key; COMMAND_OPTIONS: none. */
+static uint32_t find_option(const struct verb *verb, const char *key)
+{
+    uint32_t i = 0;
+
+    while (i < COMMAND_OPTIONS && !(verb->allowed & BIT(i) && !strcmp(options[i].key, key)))
+        i++;
+    return i;
+}
+
+static uint32_t arguments_max(const struct verb *verb)
+{
+    uint32_t count = 0;
+
+    while (count < COMMAND_ARGUMENTS_MAX && verb->arguments[count] != ARGUMENT_NONE)
+        count++;
+    return count;
+}
+
+static enum err take_option(struct command *out, const struct verb *verb, uint32_t index, const char *text)
+{
+    struct command_value *value = &out->options[index];
+
+    if (value->text)
+        return fail(out, ERR_INVALID, "%s: given twice to %s", options[index].key, verb->name);
+    value->text = text;
+    return decode_option(out, &options[index], value);
+}
+
+static enum err take(struct command *out, const struct verb *verb, const struct word *word)
+{
+    struct command_value *value;
+    uint32_t index = word->quoted && !word->value ? COMMAND_OPTIONS : find_option(verb, word->text);
+    bool flag = index < COMMAND_OPTIONS && options[index].type == TYPE_FLAG;
+
+    if (word->value && index == COMMAND_OPTIONS)
+        return fail(out, ERR_INVALID, "%s has no option %.*s", verb->name, SHOWN_MAX, word->text);
+    if (word->value)
+        return take_option(out, verb, index, word->value);
+    if (flag && out->argument_count >= verb->arguments_min)
+        return take_option(out, verb, index, "1");
+    if (out->argument_count == arguments_max(verb))
+        return fail(out, ERR_INVALID, "%.*s: not understood behind %s", SHOWN_MAX, word->text, verb->name);
+    value = &out->arguments[out->argument_count];
+    value->text = word->text;
+    return decode_argument(out, verb->arguments[out->argument_count++], value);
+}
+
+enum err command_parse(struct command *out, const char *line, size_t size)
+{
+    struct reader reader = { .out = out, .at = line, .end = line + size, .free = out->text };
+    const struct verb *verb;
+    char synopsis[COMMAND_ERROR_MAX];
+    const char *help;
+    enum err e;
+
+    memset(out, 0, sizeof(*out));
+    e = check_bytes(out, line, size);
+    e = e ? e : split(&reader);
+    if (e != OK)
+        return e;
+    if (!reader.word_count || reader.words[0].value)
+        return fail(out, ERR_INVALID, "expected a command; help lists them");
+    while (out->verb < COMMAND_VERBS && strcmp(verbs[out->verb].name, reader.words[0].text))
+        out->verb++;
+    if (out->verb == COMMAND_VERBS)
+        return fail(out, ERR_NOT_FOUND, "%.*s: no such command; help lists them", SHOWN_MAX, reader.words[0].text);
+    verb = &verbs[out->verb];
+    for (uint32_t i = 1; i < reader.word_count; i++) {
+        e = take(out, verb, &reader.words[i]);
+        if (e != OK)
+            return e;
+    }
+    if (out->argument_count < verb->arguments_min) {
+        command_describe(out->verb, synopsis, sizeof(synopsis), &help);
+        return fail(out, ERR_INVALID, "usage: %s", synopsis);
+    }
+    return OK;
+}
+
+bool command_flag(const struct command *command, enum command_option flag)
+{
+    return command->options[flag].text && command->options[flag].number;
+}
+
+uint64_t command_number(const struct command *command, enum command_option option, uint64_t otherwise)
+{
+    return command->options[option].text ? command->options[option].number : otherwise;
+}
+
+const char *command_verb_name(enum command_verb verb)
+{
+    return verbs[verb].name;
+}
+
+bool command_describe(enum command_verb verb, char *synopsis, size_t size, const char **help)
+{
+    static const char *const arguments[] = {
+        [ARGUMENT_NONE] = "", [ARGUMENT_NAME] = "NAME", [ARGUMENT_PEER] = "PEER[:PORT]",
+        [ARGUMENT_NUMBER] = "POSITION", [ARGUMENT_WORD] = "WORD",
+    };
+    size_t used;
+
+    if ((unsigned)verb >= COMMAND_VERBS)
+        return false;
+    used = (size_t)snprintf(synopsis, size, "%s", verbs[verb].name);
+    for (uint32_t i = 0; i < arguments_max(&verbs[verb]) && used < size; i++)
+        used += (size_t)snprintf(synopsis + used, size - used, i < verbs[verb].arguments_min ? " %s" : " [%s]",
+                                 arguments[verbs[verb].arguments[i]]);
+    for (uint32_t i = 0; i < COMMAND_OPTIONS && used < size; i++) {
+        const char *equals = options[i].unit ? "=" : "", *unit = options[i].unit ? options[i].unit : "";
+
+        if (verbs[verb].allowed & BIT(i))
+            used += (size_t)snprintf(synopsis + used, size - used, " [%s%s%s]", options[i].key, equals, unit);
+    }
+    *help = verbs[verb].help;
+    return true;
+}

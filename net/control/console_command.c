@@ -1,0 +1,168 @@
+/*
+ * console: a guest's serial line, as text in events, or raw over TCP. A guest that is stopped or moves away ends it; its
+ * struct vm is never touched after a wait without finding it again by name and id.
+ */
+#include <string.h>
+#include "kernel/thread.h"
+#include "kernel/time.h"
+#include "net/control/handlers.h"
+#include "vmx/vm.h"
+
+#define CHUNK 2048                  /* bytes an event: escaped, it still fits into a line */
+#define POLL_MS 10                  /* how late a byte from the client may be */
+#define INPUT_MS 2000               /* a guest that does not read its UART for so long gets no more */
+#define MS_PER_S 1000
+
+struct watch {
+    const char *name;
+    uint64_t id;                    /* of the guest: another one may take the name */
+    uint64_t position;
+};
+
+/* The guest, if it is still the same one. */
+static struct vm *watched(const struct watch *watch)
+{
+    struct vm *vm = vm_find(watch->name);
+
+    return vm && vm->id == watch->id ? vm : NULL;
+}
+
+/* Sleeps until output, a wake-up or POLL_MS. Watching is an optimisation: without a slot for it, the poll remains. */
+static void wait_a_little(const struct watch *watch)
+{
+    struct vm *vm = watched(watch);
+    bool watching = vm && vm_watch(vm, thread_current()) == OK;
+
+    thread_block_until(time_after_ms(POLL_MS));
+    vm = watched(watch);
+    if (watching && vm)
+        vm_unwatch(vm, thread_current());
+}
+
+/* ---- as events ---------------------------------------------------------------------------------------------------- */
+
+static void tell_output(struct session *session, struct watch *watch)
+{
+    char text[CHUNK];
+    struct vm *vm;
+
+    while (!session->closed && (vm = watched(watch))) {
+        size_t count = vm_console_read(vm, &watch->position, text, sizeof(text));
+
+        if (!count)
+            return;
+        session_begin_event(session, "console");
+        json_string(&session->json, "console", watch->name);
+        json_bytes(&session->json, "text", text, count);
+        json_u64(&session->json, "position", watch->position);
+        session_send(session);
+    }
+}
+
+/* Bytes that the guest's UART took. */
+static size_t type_input(const struct watch *watch, const char *text)
+{
+    uint64_t deadline = time_after_ms(INPUT_MS);
+    size_t size = strlen(text), done = 0;
+    struct vm *vm;
+
+    while ((vm = watched(watch))) {
+        done += vm_console_write(vm, text + done, size - done);
+        if (done == size || time_now() >= deadline)
+            break;
+        thread_sleep_until(time_after_ms(POLL_MS));
+    }
+    return done;
+}
+
+static void talk(struct session *session, const struct command *command, struct watch *watch)
+{
+    const char *input = command->options[OPTION_INPUT].text;
+    uint64_t until = time_after_ms(MS_PER_S * command_number(command, OPTION_FOLLOW, 0));
+    size_t typed = input ? type_input(watch, input) : 0;
+
+    tell_output(session, watch);
+    while (time_now() < until && !session->closed && watched(watch)) {
+        wait_a_little(watch);
+        tell_output(session, watch);
+    }
+    if (input && typed < strlen(input)) {
+        session_error(session, ERR_TIMEOUT, "%s took only %u of %u bytes of input", watch->name, (unsigned)typed,
+                      (unsigned)strlen(input));
+        return;
+    }
+    session_begin_reply(session);
+    json_u64(&session->json, "position", watch->position);
+    json_bool(&session->json, "gone", !watched(watch));
+    session_send(session);
+}
+
+/* ---- raw ---------------------------------------------------------------------------------------------------------- */
+
+/* What the client typed and the guest has not yet taken. */
+struct pending {
+    char bytes[256];
+    size_t count;
+};
+
+/* False: the client has closed. */
+static bool pass_input(struct session *session, struct vm *vm, struct pending *pending)
+{
+    size_t got = 0, taken;
+
+    if (pending->count < sizeof(pending->bytes)) {
+        /* The deadline has come: it returns at once, with what is there. */
+        enum err e = stream_read_some(session->stream, pending->bytes + pending->count,
+                                      sizeof(pending->bytes) - pending->count, &got, time_now());
+
+        if ((e != OK && e != ERR_TIMEOUT) || (e == OK && !got))
+            return false;
+        pending->count += got;
+    }
+    taken = vm_console_write(vm, pending->bytes, pending->count);
+    pending->count -= taken;
+    memmove(pending->bytes, pending->bytes + taken, pending->count);
+    return true;
+}
+
+static void pass_output(struct session *session, struct watch *watch)
+{
+    char text[CHUNK];
+    struct vm *vm;
+    size_t count;
+
+    while (!session->closed && (vm = watched(watch)) &&
+           (count = vm_console_read(vm, &watch->position, text, sizeof(text))))
+        session_write_raw(session, text, count);
+}
+
+static void pipe_raw(struct session *session, struct watch *watch)
+{
+    struct pending pending = { .count = 0 };
+    struct vm *vm;
+
+    session_begin_reply(session);
+    json_bool(&session->json, "raw", true);
+    session_send(session);
+    while (!session->closed && (vm = watched(watch)) && pass_input(session, vm, &pending)) {
+        pass_output(session, watch);
+        wait_a_little(watch);
+    }
+    session->closed = true;         /* there is no way back from bytes to lines */
+}
+
+void handle_console(struct session *session, const struct command *command)
+{
+    struct vm *vm = control_find_guest(session, command);
+    struct watch watch;
+
+    if (!vm)
+        return;
+    watch = (struct watch){ command->arguments[0].text, vm->id, command_number(command, OPTION_POSITION, 0) };
+    if (!command_flag(command, OPTION_RAW))
+        talk(session, command, &watch);
+    else if (session->kind == SESSION_TCP)
+        pipe_raw(session, &watch);
+    else
+        session_error(session, ERR_UNSUPPORTED, "a raw console needs a TCP session of its own");
+}

@@ -1,0 +1,27 @@
+/*
+ * The offset between two pods' clocks, measured in-band as NTP does it (RFC 5905, section 8 "On-Wire Protocol"), with its
+ * error bar: whatever the two directions' delays are, the true offset lies within offset_ns +- error_ns. Pure.
+ */
+#ifndef TELEPOD_CLOCK_H
+#define TELEPOD_CLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct clock_estimate {
+    uint32_t samples;
+    int64_t offset_ns;        /* target's clock - source's clock */
+    uint64_t error_ns;        /* half of the best sample's round trip */
+    uint64_t round_trip_ns;   /* of the best sample: the time on the wire, without the target's own */
+};
+
+/*
+ * One exchange: the source sent at t1 and received the answer at t4 (source's clock); the target received at t2 and
+ * answered at t3 (target's clock). False, and ignored: the times make no sense (t4 < t1, t3 < t2, or more time at the
+ * target than between sending and receiving). The sample with the shortest round trip is kept.
+ */
+bool clock_add_sample(struct clock_estimate *estimate, uint64_t t1, uint64_t t2, uint64_t t3, uint64_t t4);
+uint64_t clock_target_to_source(const struct clock_estimate *estimate, uint64_t target_ns);
+uint64_t clock_source_to_target(const struct clock_estimate *estimate, uint64_t source_ns);
+
+#endif

@@ -1,0 +1,55 @@
+/*
+ * The teleport: a running guest goes from this pod (the source, source.c) to a peer (the target, target.c). PROTOCOL.md is
+ * the contract between the two. All threads here live on the network's CPU; the guest may run on any.
+ */
+#ifndef TELEPOD_TELEPORT_H
+#define TELEPOD_TELEPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "kernel/lib/err.h"
+#include "kernel/lib/pod_config.h"
+#include "net/teleport/flight.h"
+
+struct vm;
+
+/* Where a teleport can be made to lose its link, for tests: at the start of that step. */
+#define TELEPORT_CUT_MAX 16
+
+struct teleport_options {
+    uint32_t address;              /* the peer's, IPv4, network byte order */
+    uint16_t port;
+    struct stop_limits limits;
+    bool audit;                    /* after the move, compare a CRC of every frame on both pods */
+    uint64_t timeout_us;           /* of each answer, and of each wait for the link */
+    uint64_t doubt_us;             /* how long to ask after an unanswered COMMIT before the operator is left to decide */
+    char cut[TELEPORT_CUT_MAX];    /* "": never; a step's name, or "round:N" */
+};
+void teleport_default_options(struct teleport_options *options);
+
+/* Called after each round and at the end, from the teleport's thread, with flight->round_count grown by one. */
+typedef void teleport_progress(void *context, const struct flight *flight);
+
+/*
+ * Moves the guest; blocks the calling thread until it runs on the peer (OK: vm is gone), or runs on here (any other error,
+ * with flight->reason in words), or nobody knows (ERR_IN_DOUBT: vm is VM_IN_DOUBT; a background thread goes on asking,
+ * and teleport_force decides). ERR_BUSY, ERR_STATE: not begun.
+ */
+enum err teleport_send(struct vm *vm, const struct teleport_options *options, teleport_progress *progress, void *context,
+                       struct flight *flight);
+
+/* The operator takes the responsibility for a guest in doubt: here (it runs on here) or there (what is here is freed). */
+enum err teleport_force(struct vm *vm, bool here);
+
+/* Accepts teleports on config->teleport_port from now on. */
+enum err teleport_listen(const struct pod_config *config);
+
+/* This power-on of this pod; never 0. */
+uint64_t teleport_boot_id(void);
+uint64_t teleport_now_ns(void);          /* this pod's clock as the wire has it */
+const char *teleport_pod_name(void);
+
+/* Our HELLO, for either side. */
+struct msg_hello teleport_hello(void);
+
+#endif

@@ -1,0 +1,61 @@
+# Host tests: every tests/unit/test_*.c is a cmocka program under ASan and UBSan, every tests/fuzz/fuzz_*.c a libFuzzer target.
+# Both link against one archive of all the pure sources, the very files that the kernel and the loader are built from.
+
+PURE_SRCS := $(filter-out kernel/lib/mem.c,$(wildcard kernel/lib/*.c)) \
+    boot/config.c boot/config_keys.c boot/config_value.c boot/elf.c boot/memory_map.c boot/page_tables.c $(INIH_SRC) \
+    kernel/acpi_tables.c kernel/pci_route.c \
+    mm/buddy.c mm/ept.c \
+    vmx/fields.c vmx/controls.c vmx/cpuid.c vmx/cpuid_build.c vmx/cpuid_features.c vmx/policy.c vmx/sections.c \
+    $(wildcard vmx/devices/*.c vmx/loader/*.c) \
+    net/port/checksum.c net/port/arena.c \
+    net/control/command.c net/control/line.c \
+    guests/dirtier/pattern.c guests/dirtier/truth.c guests/lib/cmdline.c guests/lib/format.c \
+    $(addprefix net/teleport/,clock.c flight.c handover.c messages.c stop_policy.c wire.c)
+
+HOST_WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+HOST_CFLAGS = -std=gnu11 -g -O1 -msse4.2 -I. -isystem $(INIH_INC) $(INIH_FLAGS) $(HOST_WARNINGS) -MMD -MP
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+
+UNIT_DIR := $(BUILD)/tests/unit
+FUZZ_DIR := $(BUILD)/tests/fuzz
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(UNIT_DIR)/%,$(wildcard tests/unit/test_*.c))
+FUZZERS := $(patsubst tests/fuzz/%.c,$(FUZZ_DIR)/%,$(wildcard tests/fuzz/fuzz_*.c))
+UNIT_LIB := $(UNIT_DIR)/libpure.a
+FUZZ_LIB := $(FUZZ_DIR)/libpure.a
+
+# Foreign code is not ours to warn about.
+$(UNIT_DIR)/pure/$(INIH_SRC:.c=.o) $(FUZZ_DIR)/pure/$(INIH_SRC:.c=.o): HOST_WARNINGS := -w
+
+$(UNIT_DIR)/pure/%.o: %.c | $(PACKAGES_STAMP) $(SOURCES_STAMP)
+	@mkdir -p $(@D)
+	@echo "  HOSTCC  $<"
+	@gcc $(HOST_CFLAGS) $(SANITIZE) -c -o $@ $<
+
+$(FUZZ_DIR)/pure/%.o: %.c | $(PACKAGES_STAMP) $(SOURCES_STAMP)
+	@mkdir -p $(@D)
+	@echo "  FUZZCC  $<"
+	@clang $(HOST_CFLAGS) $(SANITIZE) -fsanitize=fuzzer-no-link -c -o $@ $<
+
+$(UNIT_LIB): $(PURE_SRCS:%.c=$(UNIT_DIR)/pure/%.o)
+	@rm -f $@ && ar rcs $@ $^
+$(FUZZ_LIB): $(PURE_SRCS:%.c=$(FUZZ_DIR)/pure/%.o)
+	@rm -f $@ && ar rcs $@ $^
+
+$(UNIT_DIR)/%: tests/unit/%.c $(UNIT_LIB)
+	@echo "  HOSTLD  $@"
+	@gcc $(HOST_CFLAGS) $(SANITIZE) -o $@ $< $(UNIT_LIB) -lcmocka
+$(FUZZ_DIR)/%: tests/fuzz/%.c $(FUZZ_LIB)
+	@echo "  FUZZLD  $@"
+	@clang $(HOST_CFLAGS) $(SANITIZE) -fsanitize=fuzzer -o $@ $< $(FUZZ_LIB)
+
+.PHONY: unit fuzz-smoke
+unit: $(UNIT_TESTS)
+	@for t in $(UNIT_TESTS); do $$t > $$t.log 2>&1 && echo "  ok    $$t" || { echo "  FAIL  $$t"; cat $$t.log; exit 1; }; done
+
+FUZZ_SECONDS ?= 5
+fuzz-smoke: $(FUZZERS)
+	@for f in $(FUZZERS); do c=tests/fuzz/corpus/$${f##*/fuzz_}; mkdir -p $$f.new; \
+	    $$f -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$$f. $$f.new $$c > $$f.log 2>&1 && echo "  ok    $$f" || \
+	    { echo "  FAIL  $$f"; tail -40 $$f.log; exit 1; }; done
+
+-include $(wildcard $(UNIT_DIR)/*.d $(FUZZ_DIR)/*.d $(UNIT_DIR)/pure/*/*.d $(UNIT_DIR)/pure/*/*/*.d)

@@ -1,0 +1,83 @@
+/* The clock exchange: the true offset is always within the error bar. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "net/teleport/clock.h"
+
+/* One exchange with known truth: target = source + offset, and the two delays. */
+static bool exchange(struct clock_estimate *e, uint64_t t1, int64_t offset, uint64_t forth, uint64_t back)
+{
+    uint64_t t2 = t1 + forth + (uint64_t)offset, t3 = t2 + 500, t4 = t3 - (uint64_t)offset + back;
+    return clock_add_sample(e, t1, t2, t3, t4);
+}
+
+static void equal_delays_give_the_offset_itself(void **state)
+{
+    (void)state;
+    const int64_t offsets[] = { 0, 1, -1, 123456789, -123456789, INT64_MAX / 4, INT64_MIN / 4 };
+    for (size_t i = 0; i < sizeof offsets / sizeof offsets[0]; i++) {
+        struct clock_estimate e = { 0 };
+        assert_true(exchange(&e, 1000000, offsets[i], 40, 40));
+        assert_true(llabs(e.offset_ns - offsets[i]) <= 1);
+        assert_int_equal(e.round_trip_ns, 80);
+    }
+}
+
+static void the_truth_is_within_the_error_bar(void **state)
+{
+    (void)state;
+    srand(1);
+    for (int run = 0; run < 2000; run++) {
+        struct clock_estimate e = { 0 };
+        int64_t offset = (int64_t)rand() * (rand() % 2 ? 1000 : -1000);
+        for (int i = 0; i < 8; i++)
+            assert_true(exchange(&e, 1ULL << 40, offset, (uint64_t)rand() % 1000000, (uint64_t)rand() % 1000000));
+        assert_true((uint64_t)llabs(e.offset_ns - offset) <= e.error_ns);
+        assert_int_equal(e.samples, 8);
+    }
+}
+
+static void the_shortest_round_trip_wins(void **state)
+{
+    (void)state;
+    struct clock_estimate e = { 0 };
+    exchange(&e, 1000, 0, 900, 100);
+    exchange(&e, 5000, 0, 10, 10);
+    exchange(&e, 9000, 0, 100, 900);
+    assert_int_equal(e.round_trip_ns, 20);
+    assert_true(llabs(e.offset_ns) <= 1);
+}
+
+static void nonsense_is_ignored(void **state)
+{
+    (void)state;
+    struct clock_estimate e = { 0 };
+    assert_false(clock_add_sample(&e, 100, 0, 10, 50));     /* answered before it was sent */
+    assert_false(clock_add_sample(&e, 100, 50, 40, 200));   /* the target answered before it received */
+    assert_false(clock_add_sample(&e, 100, 0, 900, 200));   /* more time there than passed here */
+    assert_int_equal(e.samples, 0);
+}
+
+static void conversion_is_its_own_inverse(void **state)
+{
+    (void)state;
+    struct clock_estimate e = { .offset_ns = -987654321 };
+    assert_int_equal(clock_target_to_source(&e, clock_source_to_target(&e, 5000000000)), 5000000000);
+    assert_int_equal(clock_source_to_target(&e, 5000000000), 5000000000 - 987654321);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equal_delays_give_the_offset_itself),
+        cmocka_unit_test(the_truth_is_within_the_error_bar),
+        cmocka_unit_test(the_shortest_round_trip_wins),
+        cmocka_unit_test(nonsense_is_ignored),
+        cmocka_unit_test(conversion_is_its_own_inverse),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

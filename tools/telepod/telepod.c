@@ -1,0 +1,259 @@
+/*
+ * telepod: the operator's client. It sends one command to a pod and shows the replies. Exit status: 0 if and only if the
+ * pod's final reply says ok; 1 if it says no; 2 if there was no such reply.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "tools/telepod/connection.h"
+#include "tools/telepod/field.h"
+#include "tools/telepod/report.h"
+#include "tools/telepod/show.h"
+
+#define DEFAULT_SILENCE_S 60
+#define SILENCE_MAX_S 86400
+#define MS_PER_S 1000
+#define LINE_MAX_BYTES 1024         /* what a pod accepts */
+
+enum status { STATUS_OK = 0, STATUS_REFUSED = 1, STATUS_FAILED = 2 };
+
+static const char usage[] =
+    "usage: telepod [--json] [--timeout S] HOST[:PORT] COMMAND...\n"
+    "       telepod report FILE\n"
+    "\n"
+    "Sends one command to the pod and shows the reply; `telepod HOST help` lists the commands.\n"
+    "`console NAME` in a terminal becomes the guest's serial line (Ctrl-] detaches).\n"
+    "`report` shows a saved flight record.\n"
+    "  --json       the pod's own lines, one JSON object each\n"
+    "  --timeout S  how long the pod may be silent (default 60)\n"
+    "Exit status: 0 the pod says ok, 1 it says no, 2 it says nothing sensible.\n";
+
+struct client {
+    bool json;
+    int silence_s;
+    const char *pod;
+    int word_count;
+    char **words;
+};
+
+/* ---- the command line to the pod ---------------------------------------------------------------------------------- */
+
+struct text {
+    char bytes[LINE_MAX_BYTES + 8];
+    size_t used;
+    bool overflow;
+};
+
+static void put(struct text *t, const char *bytes, size_t size)
+{
+    if (size > LINE_MAX_BYTES - t->used) {
+        t->overflow = true;
+        return;
+    }
+    memcpy(t->bytes + t->used, bytes, size);
+    t->used += size;
+    t->bytes[t->used] = '\0';
+}
+
+static void put_escaped(struct text *t, const char *word)
+{
+    char escaped[8];
+
+    put(t, "\"", 1);
+    for (; *word; word++) {
+        unsigned char c = (unsigned char)*word;
+
+        if (c == '"' || c == '\\')
+            snprintf(escaped, sizeof(escaped), "\\%c", c);
+        else if (c >= ' ' && c <= '~')
+            snprintf(escaped, sizeof(escaped), "%c", c);
+        else
+            snprintf(escaped, sizeof(escaped), "\\x%02x", c);
+        put(t, escaped, strlen(escaped));
+    }
+    put(t, "\"", 1);
+}
+
+/* A word of the shell becomes a word of the pod's: quoted where it must be, with key= in front of the quotes. */
+static void put_word(struct text *t, const char *word)
+{
+    const char *equals = strchr(word, '=');
+    size_t key = equals ? (size_t)(equals - word) + 1 : 0;
+    bool plain = *word != '\0';
+
+    for (const char *c = word; *c; c++)
+        plain = plain && *c > ' ' && *c <= '~' && *c != '"' && *c != '\\';
+    if (t->used)
+        put(t, " ", 1);
+    if (plain) {
+        put(t, word, strlen(word));
+        return;
+    }
+    put(t, word, key);
+    put_escaped(t, word + key);
+}
+
+/* One shell word is taken as a whole command line; it is what people paste. */
+static bool build_line(const struct client *client, struct text *line)
+{
+    *line = (struct text){ .used = 0 };
+    if (client->word_count == 1)
+        put(line, client->words[0], strlen(client->words[0]));
+    for (int i = 0; i < client->word_count && client->word_count > 1; i++)
+        put_word(line, client->words[i]);
+    if (line->overflow)
+        fprintf(stderr, "telepod: the command is longer than %d bytes\n", LINE_MAX_BYTES);
+    return !line->overflow;
+}
+
+/* `console NAME` and nothing else, typed at a terminal: the operator wants the serial line itself. */
+static bool wants_terminal(const struct client *client)
+{
+    bool alone = client->word_count == 2 && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+
+    return !client->json && !strcmp(client->words[0], "console") && alone;
+}
+
+/* A pod that follows a console may rightly be silent for so long. */
+static int followed_seconds(const struct client *client)
+{
+    static const char key[] = "follow=";
+
+    for (int i = 0; i < client->word_count; i++) {
+        const char *found = strstr(client->words[i], key);
+        long seconds = found ? strtol(found + strlen(key), NULL, 10) : 0;
+
+        if (seconds > 0 && seconds <= SILENCE_MAX_S)
+            return (int)seconds;
+    }
+    return 0;
+}
+
+/* ---- the replies -------------------------------------------------------------------------------------------------- */
+
+/* cJSON ends a text at \u0000, and a guest may well print it. */
+static void mend_nul(char *line)
+{
+    for (char *c = line; *c; c++) {
+        if (*c != '\\' || !c[1])
+            continue;
+        if (!strncmp(c + 1, "u0000", 5))
+            memcpy(c + 1, "u003f", 5);
+        c++;
+    }
+}
+
+static cJSON *parse_line(const struct client *client, char *line)
+{
+    cJSON *json;
+
+    if (client->json)
+        puts(line);
+    mend_nul(line);
+    json = cJSON_ParseWithOpts(line, NULL, true);
+    if (cJSON_IsObject(json) && (cJSON_IsBool(field(json, "ok")) || cJSON_IsString(field(json, "event"))))
+        return json;
+    fprintf(stderr, "telepod: %s: this is no pod: it says \"%.60s\"\n", client->pod, line);
+    cJSON_Delete(json);
+    return NULL;
+}
+
+static enum status finish(const struct client *client, struct connection *c, const cJSON *reply)
+{
+    char verb[16] = "";
+
+    if (field_true(reply, "ok") && field_true(reply, "raw"))
+        return connection_run_terminal(c) ? STATUS_OK : STATUS_FAILED;
+    sscanf(client->words[0], "%15s", verb);
+    if (!client->json)
+        show_reply(verb, reply, stdout);
+    return field_true(reply, "ok") ? STATUS_OK : STATUS_REFUSED;
+}
+
+static enum status read_replies(const struct client *client, struct connection *c)
+{
+    for (;;) {
+        char *line = connection_read_line(c);
+        cJSON *json = line ? parse_line(client, line) : NULL;
+        bool last = field(json, "ok") != NULL;
+        enum status status = STATUS_OK;
+
+        fflush(stdout);
+        if (!json)
+            return STATUS_FAILED;
+        if (last)
+            status = finish(client, c, json);
+        else if (!client->json)
+            show_event(json, stdout);
+        cJSON_Delete(json);
+        if (last)
+            return status;
+    }
+}
+
+static enum status run(const struct client *client)
+{
+    static struct connection connection;
+    enum status status = STATUS_FAILED;
+    struct text line;
+
+    if (!build_line(client, &line))
+        return STATUS_FAILED;
+    if (wants_terminal(client))
+        put(&line, " raw", strlen(" raw"));
+    if (!connection_open(&connection, client->pod, (client->silence_s + followed_seconds(client)) * MS_PER_S))
+        return STATUS_FAILED;
+    if (connection_send_line(&connection, line.bytes))
+        status = read_replies(client, &connection);
+    connection_close(&connection);
+    return status;
+}
+
+/* ---- options ------------------------------------------------------------------------------------------------------ */
+
+/* The index of the first word that is no option; -1: an option that makes no sense. */
+static int read_options(struct client *client, int argc, char **argv)
+{
+    int i = 1;
+
+    for (; i < argc && !strncmp(argv[i], "--", 2); i++) {
+        char *end = "?";
+
+        if (!strcmp(argv[i], "--json")) {
+            client->json = true;
+        } else if (!strcmp(argv[i], "--timeout") && i + 1 < argc) {
+            long seconds = strtol(argv[++i], &end, 10);
+
+            if (*end || seconds < 1 || seconds > SILENCE_MAX_S)
+                return -1;
+            client->silence_s = (int)seconds;
+        } else {
+            return -1;
+        }
+    }
+    return i;
+}
+
+int main(int argc, char **argv)
+{
+    struct client client = { .silence_s = DEFAULT_SILENCE_S };
+    int first = read_options(&client, argc, argv);
+
+    signal(SIGPIPE, SIG_IGN);
+    if (argc == 2 && !strcmp(argv[1], "--help")) {
+        fputs(usage, stdout);
+        return STATUS_OK;
+    }
+    if (first < 0 || argc - first < 2) {
+        fputs(usage, stderr);
+        return STATUS_FAILED;
+    }
+    if (!strcmp(argv[first], "report") && argc - first == 2)
+        return report_file(argv[first + 1], stdout);
+    client.pod = argv[first];
+    client.words = argv + first + 1;
+    client.word_count = argc - first - 1;
+    return run(&client);
+}

@@ -1,0 +1,149 @@
+/*
+ * RDMSR and WRMSR. Three kinds: MSRs that the processor switches with the guest or that stay loaded (no exit: the bitmap),
+ * MSRs that are modelled here or by the APIC, and the rest, which do not exist: #GP(0), counted, the first few logged.
+ */
+#include "kernel/arch/msr.h"
+#include "kernel/arch/trap.h"
+#include "kernel/lib/util.h"
+#include "kernel/time.h"
+#include "vmx/exits/exits.h"
+#include "vmx/vcpu.h"
+#include "vmx/vm.h"
+#include "vmx/vm_internal.h"
+
+#define IA32_PLATFORM_ID 0x17
+#define IA32_MCG_CAP 0x179
+#define IA32_MCG_STATUS 0x17a
+
+/* SDM Vol. 4, Table 2-2: fast-string operation on; no branch trace store, no PEBS. */
+#define MISC_ENABLE_FAST_STRINGS BIT(0)
+#define MISC_ENABLE_NO_BTS BIT(11)
+#define MISC_ENABLE_NO_PEBS BIT(12)
+/* SDM Vol. 3A, 12.11.2.1: MTRRs on, default type write-back; IA32_MTRRCAP says that there are no others. */
+#define MTRR_ENABLED_WRITE_BACK (BIT(11) | 6)
+
+/* Read as these values; writes are swallowed, as nothing that a guest could set here has an effect. */
+static const struct { uint32_t msr; uint64_t value; } constants[] = {
+    { IA32_PLATFORM_ID, 0 },
+    { IA32_BIOS_SIGN_ID, 0 },
+    { IA32_MTRRCAP, 0 },
+    { IA32_MTRR_DEF_TYPE, MTRR_ENABLED_WRITE_BACK },
+    { IA32_MCG_CAP, 0 },
+    { IA32_MCG_STATUS, 0 },
+    { IA32_MISC_ENABLE, MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_NO_BTS | MISC_ENABLE_NO_PEBS },
+};
+
+/* No exit. In the VMCS, or in struct vcpu_loaded; the processor checks what the guest writes. */
+static const uint32_t direct[] = {
+    IA32_EFER, IA32_PAT, IA32_FS_BASE, IA32_GS_BASE, IA32_SYSENTER_CS, IA32_SYSENTER_ESP, IA32_SYSENTER_EIP,
+    IA32_STAR, IA32_LSTAR, IA32_CSTAR, IA32_FMASK, IA32_KERNEL_GS_BASE,
+};
+
+/* SDM 25.6.9: four bitmaps of 1 KiB: reads of low MSRs, reads of high ones, writes of low ones, writes of high ones. */
+#define BITMAP_BYTES 1024
+#define HIGH_MSRS 0xc0000000u
+
+static void clear_bit(uint8_t *bitmap, uint32_t msr, bool write)
+{
+    unsigned index = (write ? 2 : 0) + (msr >= HIGH_MSRS ? 1 : 0);
+    uint32_t bit = msr & 0x1fff;
+    bitmap[index * BITMAP_BYTES + bit / 8] &= (uint8_t)~(1u << bit % 8);
+}
+
+void msr_fill_bitmap(uint8_t *bitmap, bool rdtscp)
+{
+    for (unsigned i = 0; i < PAGE_SIZE; i++)
+        bitmap[i] = 0xff;
+    for (unsigned i = 0; i < ARRAY_SIZE(direct); i++) {
+        clear_bit(bitmap, direct[i], false);
+        clear_bit(bitmap, direct[i], true);
+    }
+    clear_bit(bitmap, IA32_TIME_STAMP_COUNTER, false); /* reads are offset and scaled by the processor (26.3) */
+    if (rdtscp) {
+        clear_bit(bitmap, IA32_TSC_AUX, false);
+        clear_bit(bitmap, IA32_TSC_AUX, true);
+    }
+}
+
+#define X2APIC_MSRS 0x40 /* 800h to 83Fh (SDM Vol. 3A, Table 11-6) */
+
+static bool is_apic_msr(uint32_t msr)
+{
+    return msr - IA32_X2APIC_BASE < X2APIC_MSRS || msr == IA32_TSC_DEADLINE || msr == IA32_APIC_BASE;
+}
+
+static enum exit_action refuse(struct vcpu *vcpu, uint32_t msr)
+{
+    vm_note_stray(vcpu->vm, &vcpu->vm->stray_msrs, "MSR", msr);
+    vcpu_inject_exception_error(vcpu, VECTOR_GP, 0);
+    return EXIT_REENTER;
+}
+
+static const uint64_t *find_constant(uint32_t msr)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(constants); i++)
+        if (constants[i].msr == msr)
+            return &constants[i].value;
+    return NULL;
+}
+
+static bool read_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
+{
+    if (is_apic_msr(msr))
+        return lapic_msr_read(&vcpu->lapic, msr, vcpu_guest_tsc(vcpu), value);
+    if (msr == IA32_TIME_STAMP_COUNTER) {
+        *value = vcpu_guest_tsc(vcpu);
+        return true;
+    }
+    const uint64_t *constant = find_constant(msr);
+    if (constant)
+        *value = *constant;
+    return constant;
+}
+
+/* The guest may set its TSC: a TSC deadline is absolute, a running count goes on undisturbed. */
+static void write_tsc(struct vcpu *vcpu, uint64_t value)
+{
+    uint64_t host_now = time_now();
+    uint64_t before = clock_guest_tsc(&vcpu->vm->clock, host_now);
+    clock_set(&vcpu->vm->clock, value, host_now);
+    vcpu_write_clock(vcpu);
+    lapic_tsc_moved(&vcpu->lapic, before, value);
+    vcpu_lapic_changed(vcpu);
+}
+
+static bool write_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+    if (is_apic_msr(msr)) {
+        bool ok = lapic_msr_write(&vcpu->lapic, msr, vcpu_guest_tsc(vcpu), value);
+        vcpu_lapic_changed(vcpu);
+        return ok;
+    }
+    if (msr == IA32_TIME_STAMP_COUNTER) {
+        write_tsc(vcpu, value);
+        return true;
+    }
+    return find_constant(msr);
+}
+
+enum exit_action exit_rdmsr(struct vcpu *vcpu)
+{
+    uint32_t msr = (uint32_t)vcpu->gpr[GPR_RCX];
+    uint64_t value;
+    if (!read_msr(vcpu, msr, &value))
+        return refuse(vcpu, msr);
+    vcpu->gpr[GPR_RAX] = (uint32_t)value;
+    vcpu->gpr[GPR_RDX] = value >> 32;
+    vcpu_skip_instruction(vcpu);
+    return EXIT_REENTER;
+}
+
+enum exit_action exit_wrmsr(struct vcpu *vcpu)
+{
+    uint32_t msr = (uint32_t)vcpu->gpr[GPR_RCX];
+    uint64_t value = vcpu->gpr[GPR_RDX] << 32 | (uint32_t)vcpu->gpr[GPR_RAX];
+    if (!write_msr(vcpu, msr, value))
+        return refuse(vcpu, msr);
+    vcpu_skip_instruction(vcpu);
+    return EXIT_REENTER;
+}

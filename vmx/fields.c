@@ -1,0 +1,118 @@
+/*
+ * One walk over a section's table serves size, save and load, so the three cannot disagree. Elements are
+ * packed in the order of the table, little-endian, without padding. Nothing of an object changes unless all
+ * of the wire is right.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "vmx/fields.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "elements are copied as they lie in memory");
+
+static size_t field_bytes(const struct field *field)
+{
+    return (size_t)field->size * field->count;
+}
+
+size_t section_wire_size(const struct section *section)
+{
+    size_t total = 0;
+
+    for (uint32_t i = 0; i < section->field_count; i++)
+        total += field_bytes(&section->fields[i]);
+    return total;
+}
+
+void section_save(const struct section *section, const void *object, void *wire)
+{
+    const uint8_t *from = object;
+    uint8_t *to = wire;
+
+    for (uint32_t i = 0; i < section->field_count; i++) {
+        const struct field *field = &section->fields[i];
+
+        memcpy(to, from + field->offset, field_bytes(field));
+        to += field_bytes(field);
+    }
+}
+
+/* Only elements of an integer's size have a largest value; anything else is a run of bytes. */
+static bool has_maximum(const struct field *field)
+{
+    return field->maximum != 0 && field->size <= sizeof(uint64_t) && (field->size & (field->size - 1)) == 0;
+}
+
+static void say_too_large(const struct section *section, const struct field *field, uint32_t index,
+                          uint64_t value, char *why, size_t why_size)
+{
+    char element[16] = "";
+
+    if (field->count > 1)
+        snprintf(element, sizeof(element), "[%" PRIu32 "]", index);
+    snprintf(why, why_size, "section %s, field %s%s: 0x%" PRIx64 " is more than 0x%" PRIx64, section->name,
+             field->name, element, value, field->maximum);
+}
+
+static enum err check_maximum(const struct section *section, const struct field *field, const uint8_t *wire,
+                              char *why, size_t why_size)
+{
+    if (!has_maximum(field))
+        return OK;
+    for (uint32_t i = 0; i < field->count; i++) {
+        uint64_t value = 0;
+
+        memcpy(&value, wire + (size_t)i * field->size, field->size);
+        if (value > field->maximum) {
+            say_too_large(section, field, i, value, why, why_size);
+            return ERR_INVALID;
+        }
+    }
+    return OK;
+}
+
+static enum err decode(const struct section *section, uint8_t *object, const uint8_t *wire, char *why,
+                       size_t why_size)
+{
+    for (uint32_t i = 0; i < section->field_count; i++) {
+        const struct field *field = &section->fields[i];
+        enum err e = check_maximum(section, field, wire, why, why_size);
+
+        if (e != OK)
+            return e;
+        memcpy(object + field->offset, wire, field_bytes(field));
+        wire += field_bytes(field);
+    }
+    return OK;
+}
+
+enum err section_load(const struct section *section, void *object, const void *wire, size_t size, char *why,
+                      size_t why_size)
+{
+    size_t expected = section_wire_size(section);
+    uint8_t *scratch;
+    enum err e;
+
+    if (size != expected) {
+        snprintf(why, why_size, "section %s has %zu bytes of fields, not %zu", section->name, size, expected);
+        return ERR_RANGE;
+    }
+    /*
+     * A copy takes the values first: members that are in no table keep theirs, and a failed check leaves no
+     * trace.
+     */
+    scratch = malloc(section->struct_size);
+    if (scratch == NULL) {
+        snprintf(why, why_size, "section %s: no memory to decode it", section->name);
+        return ERR_NO_MEMORY;
+    }
+    memcpy(scratch, object, section->struct_size);
+    e = decode(section, scratch, wire, why, why_size);
+    if (e == OK && section->check != NULL)
+        e = section->check(scratch, why, why_size);
+    if (e == OK)
+        memcpy(object, scratch, section->struct_size);
+    free(scratch);
+    return e;
+}

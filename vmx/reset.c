@@ -1,0 +1,48 @@
+/* The state in which a vCPU begins, as data: real mode, as after a start-up IPI (SDM Vol. 3A, Table 10-1; guests/ABI.md). */
+#include <string.h>
+#include "vmx/cpuid.h"
+#include "vmx/vcpu_state.h"
+#include "vmx/vmcs.h"
+
+/* Access rights in the VMCS's format (SDM 25.4.1, Table 25-2): type, S, DPL, P, ... */
+#define ACCESS_PRESENT 0x80u
+#define ACCESS_CODE_OR_DATA 0x10u
+#define TYPE_DATA_READ_WRITE_ACCESSED 0x3u
+#define TYPE_CODE_READ_ACCESSED 0xbu
+#define TYPE_LDT 0x2u
+#define TYPE_BUSY_TSS_32 0xbu
+#define ACCESS_DATA (ACCESS_PRESENT | ACCESS_CODE_OR_DATA | TYPE_DATA_READ_WRITE_ACCESSED)
+#define ACCESS_CODE (ACCESS_PRESENT | ACCESS_CODE_OR_DATA | TYPE_CODE_READ_ACCESSED)
+
+#define REAL_MODE_LIMIT 0xffffu
+#define REAL_MODE_PARAGRAPH 16
+
+static const struct vcpu_state reset_state = {
+    .gpr = { .rflags = 2 },
+    .segments = {
+        .limit = { [0 ... SEGMENT_COUNT - 1] = REAL_MODE_LIMIT },
+        .access_rights = {
+            [SEGMENT_ES] = ACCESS_DATA, [SEGMENT_CS] = ACCESS_CODE, [SEGMENT_SS] = ACCESS_DATA, [SEGMENT_DS] = ACCESS_DATA,
+            [SEGMENT_FS] = ACCESS_DATA, [SEGMENT_GS] = ACCESS_DATA,
+            [SEGMENT_LDTR] = ACCESS_PRESENT | TYPE_LDT, [SEGMENT_TR] = ACCESS_PRESENT | TYPE_BUSY_TSS_32,
+        },
+        .gdtr_limit = REAL_MODE_LIMIT,
+        .idtr_limit = REAL_MODE_LIMIT,
+    },
+    .control = { .cr0 = 0x60000010, .xcr0 = XCR0_X87 }, /* CD, NW, ET */
+    .debug = { .dr6 = 0xffff0ff0, .dr7 = 0x400 },
+    .msr = { .pat = 0x0007040600070406 },
+};
+
+void vcpu_state_reset(struct vcpu_state *state, uint64_t entry)
+{
+    const uint16_t fcw = FCW_INIT;
+    const uint32_t mxcsr = MXCSR_INIT;
+    *state = reset_state;
+    state->segments.selector[SEGMENT_CS] = (uint16_t)(entry / REAL_MODE_PARAGRAPH);
+    state->segments.base[SEGMENT_CS] = entry / REAL_MODE_PARAGRAPH * REAL_MODE_PARAGRAPH;
+    state->gpr.rip = entry % REAL_MODE_PARAGRAPH;
+    /* XSTATE_BV = 0: everything in its initial configuration; MXCSR is read from here even so (Vol. 1, 13.8.1). */
+    memcpy(&state->xsave.image[XSAVE_FCW], &fcw, sizeof fcw);
+    memcpy(&state->xsave.image[XSAVE_MXCSR], &mxcsr, sizeof mxcsr);
+}

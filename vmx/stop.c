@@ -1,0 +1,68 @@
+/* The end of a guest, in words, and what a person needs to understand it: the VMCS in the log. */
+#include <stdarg.h>
+#include <stdio.h>
+#include "kernel/lib/util.h"
+#include "kernel/log.h"
+#include "vmx/exits/exits.h"
+#include "vmx/vcpu.h"
+#include "vmx/vm.h"
+#include "vmx/vm_internal.h"
+
+#define DUMP(field) { field, #field }
+static const struct { enum vmcs_field field; const char *name; } dump_fields[] = {
+    DUMP(EXIT_REASON), DUMP(EXIT_QUALIFICATION), DUMP(GUEST_PHYSICAL_ADDRESS), DUMP(GUEST_LINEAR_ADDRESS),
+    DUMP(VM_INSTRUCTION_ERROR), DUMP(VM_EXIT_INTERRUPTION_INFORMATION), DUMP(IDT_VECTORING_INFORMATION),
+    DUMP(VM_ENTRY_INTERRUPTION_INFORMATION), DUMP(VM_ENTRY_CONTROLS), DUMP(GUEST_RIP), DUMP(GUEST_RSP), DUMP(GUEST_RFLAGS),
+    DUMP(GUEST_CR0), DUMP(GUEST_CR3), DUMP(GUEST_CR4), DUMP(GUEST_IA32_EFER), DUMP(GUEST_IA32_PAT), DUMP(GUEST_DR7),
+    DUMP(GUEST_CS_SELECTOR), DUMP(GUEST_CS_BASE), DUMP(GUEST_CS_LIMIT), DUMP(GUEST_CS_ACCESS_RIGHTS),
+    DUMP(GUEST_SS_SELECTOR), DUMP(GUEST_SS_BASE), DUMP(GUEST_SS_LIMIT), DUMP(GUEST_SS_ACCESS_RIGHTS),
+    DUMP(GUEST_DS_SELECTOR), DUMP(GUEST_DS_BASE), DUMP(GUEST_DS_LIMIT), DUMP(GUEST_DS_ACCESS_RIGHTS),
+    DUMP(GUEST_TR_SELECTOR), DUMP(GUEST_TR_BASE), DUMP(GUEST_TR_LIMIT), DUMP(GUEST_TR_ACCESS_RIGHTS),
+    DUMP(GUEST_LDTR_ACCESS_RIGHTS), DUMP(GUEST_GDTR_BASE), DUMP(GUEST_GDTR_LIMIT), DUMP(GUEST_IDTR_BASE),
+    DUMP(GUEST_IDTR_LIMIT), DUMP(GUEST_INTERRUPTIBILITY_STATE), DUMP(GUEST_ACTIVITY_STATE),
+    DUMP(GUEST_PENDING_DEBUG_EXCEPTIONS), DUMP(VMCS_LINK_POINTER),
+};
+#define DUMP_FIELDS_A_LINE 3
+
+static void dump_vmcs(void)
+{
+    char line[256];
+    size_t used = 0;
+    for (unsigned i = 0; i < ARRAY_SIZE(dump_fields); i++) {
+        used += (size_t)snprintf(line + used, sizeof line - used, "%s%s 0x%llx", used ? ", " : "", dump_fields[i].name,
+                                 (unsigned long long)vmcs_read(dump_fields[i].field));
+        if (i % DUMP_FIELDS_A_LINE == DUMP_FIELDS_A_LINE - 1 || i == ARRAY_SIZE(dump_fields) - 1) {
+            log_error("vmx", "  %s", line);
+            used = 0;
+        }
+    }
+}
+
+static void stop(struct vcpu *vcpu, const char *format, va_list args)
+{
+    struct vm *vm = vcpu->vm;
+    if (vm->state == VM_HALTED)
+        return; /* the first reason is the reason */
+    vsnprintf(vm->reason, sizeof vm->reason, format, args);
+    vm->state = VM_HALTED;
+    vm_console_flush(vm);
+    log_info("vmx", "guest %s ended: %s", vm->name, vm->reason);
+    vm_notify_watchers(vm);
+}
+
+void vcpu_stop_guest(struct vcpu *vcpu, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    stop(vcpu, format, args);
+    va_end(args);
+}
+
+void vcpu_stop_guest_dump(struct vcpu *vcpu, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    stop(vcpu, format, args);
+    va_end(args);
+    dump_vmcs();
+}

@@ -1,0 +1,116 @@
+/*
+ * A virtual machine as the rest of the pod sees it: created from a configuration, run by one thread a vCPU, paused at an
+ * instant, saved, loaded, tracked.
+ *
+ * **Ownership**: a struct vm is owned by the table in vmx/vm.c. Functions that change its state block the calling thread
+ * until the vCPUs agree; they may be called from any thread that is not a vCPU's.
+ */
+#ifndef TELEPOD_VM_H
+#define TELEPOD_VM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "kernel/cpu.h"
+#include "kernel/lib/bitmap.h"
+#include "kernel/lib/err.h"
+#include "kernel/lib/pod_config.h"
+#include "mm/guest_memory.h"
+#include "kernel/spinlock.h"
+#include "vmx/clock.h"
+#include "vmx/devices/uart.h"
+#include "vmx/state.h"
+
+#define VMS_MAX 32
+#define VCPUS_MAX 8
+#define VM_REASON_MAX 160
+#define VM_CONSOLE_RING 16384   /* bytes kept of the guest's serial output */
+#define VM_CONSOLE_LINE 120     /* longest piece of a line that goes to the log at once */
+#define VM_WATCHERS_MAX 8
+#define VM_STRAYS_LOGGED 8
+
+enum vm_state {
+    VM_INCOMING,   /* being filled by a teleport; never runs before COMMIT */
+    VM_PAUSED,     /* runnable, but held: by the operator, or by a teleport for the stop-and-copy */
+    VM_RUNNING,    /* its vCPU threads may enter guest mode */
+    VM_HALTED,     /* the guest shut itself down or ended (triple fault, misdeed): see reason */
+    VM_IN_DOUBT,   /* COMMIT was sent, no answer: must not run here until the peer or an operator decides */
+    VM_MOVED,      /* runs on the peer; the image here is history, and about to be destroyed */
+};
+const char *vm_state_name(enum vm_state state);
+
+struct vcpu;
+struct thread;
+
+/* Ports, or MSRs, that nothing answers: all counted, the first few different ones logged. */
+struct vm_strays {
+    uint64_t count;
+    uint32_t logged[VM_STRAYS_LOGGED];
+    uint32_t logged_count;
+};
+
+struct vm {
+    char name[POD_NAME_MAX];
+    struct guest_config config;
+    enum vm_state state;
+    char reason[VM_REASON_MAX];          /* why it halted, in words; empty otherwise */
+    struct guest_memory memory;
+    uint32_t vcpu_count;
+    struct vcpu *vcpus[VCPUS_MAX];
+    struct cpu *cpu;                     /* where its vCPU threads run */
+    bool teleporting;                    /* a teleport owns it: stop, pause and resume answer ERR_BUSY */
+    uint64_t guest_tsc_hz;               /* the TSC frequency that this guest was told */
+    uint64_t pause_tsc;                  /* host TSC of the instant of the last pause (all vCPUs out of guest mode) */
+    uint64_t first_entry_tsc;            /* host TSC of the first guest entry after the last vm_resume; 0: not yet */
+    /* serial console: output ring, and input that waits for the guest */
+    char console[VM_CONSOLE_RING];
+    uint64_t console_position;           /* bytes ever written by the guest; the ring holds the last VM_CONSOLE_RING */
+    uint64_t id;                         /* epoch base: unique among the guests that this pod ever made */
+
+    /* vmx/'s own; touched on vm->cpu only, but for the watchers */
+    uint32_t slot;                       /* in the table */
+    uint64_t pause_guest_tsc;            /* the guest's TSC at pause_tsc: no clock of the guest may ever be behind it */
+    struct vm_policy policy;             /* CPUID as this guest sees it */
+    struct guest_clock clock;
+    struct uart uart;                    /* COM1 */
+    char line[VM_CONSOLE_LINE];          /* console output that has not yet been logged */
+    uint32_t line_length;
+    struct vm_strays stray_ports, stray_msrs;
+    struct spinlock watchers_lock;       /* any CPU */
+    struct thread *watchers[VM_WATCHERS_MAX];
+};
+
+/* VMX on, on every CPU. ERR_UNSUPPORTED: one clear sentence was logged, and the pod goes on without guests. */
+enum err vmx_init(void);
+bool vmx_available(void);
+const char *vmx_unavailable_reason(void);      /* in words; empty when available */
+
+/* A VM_PAUSED machine at its reset state with the image loaded. The name must be free. Errors are logged in words. */
+enum err vm_create(struct vm **out, const struct guest_config *config, const void *image, uint64_t image_size);
+/* An empty VM_INCOMING machine for a teleport. */
+enum err vm_create_incoming(struct vm **out, const struct guest_config *config);
+/* Stops its threads, frees all that it has. Any state but a teleport in progress. */
+enum err vm_destroy(struct vm *vm);
+
+struct vm *vm_find(const char *name);
+struct vm *vm_by_index(uint32_t index);        /* 0 .. VMS_MAX - 1; NULL for an empty slot */
+
+enum err vm_resume(struct vm *vm);             /* VM_PAUSED -> VM_RUNNING */
+/* VM_RUNNING -> VM_PAUSED: returns when no vCPU is in guest mode or will enter; vm->pause_tsc is that instant. */
+enum err vm_pause(struct vm *vm);
+
+/*
+ * Dirty tracking over the running machine. Each brings the vCPUs out of guest mode, works, and lets them go on, with the
+ * INVEPT that the manual demands before they enter again. On a paused machine they just work.
+ */
+enum err vm_track_start(struct vm *vm);
+enum err vm_track_harvest(struct vm *vm, struct bitmap *out);   /* ORs into out */
+enum err vm_track_stop(struct vm *vm);
+
+/* Console: output since *position (advances it); input to the guest's UART, returns the bytes taken. */
+size_t vm_console_read(struct vm *vm, uint64_t *position, char *buffer, size_t size);
+size_t vm_console_write(struct vm *vm, const char *bytes, size_t size);
+/* A thread to wake when there is new output or a state change; NULL: none. One watcher a call site: small fixed table. */
+enum err vm_watch(struct vm *vm, struct thread *watcher);
+void vm_unwatch(struct vm *vm, struct thread *watcher);
+
+#endif

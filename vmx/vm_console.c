@@ -1,0 +1,119 @@
+/* A machine's console: what the guest sends on COM1 goes into a ring, and as configured to the log by lines or to COM2 raw. */
+#include <string.h>
+#include "kernel/console.h"
+#include "kernel/lib/util.h"
+#include "kernel/log.h"
+#include "kernel/thread.h"
+#include "vmx/vm.h"
+#include "vmx/vm_internal.h"
+
+void vm_console_flush(struct vm *vm)
+{
+    if (vm->line_length > 0)
+        log_info("guest", "[%s] %.*s", vm->name, (int)vm->line_length, vm->line);
+    vm->line_length = 0;
+}
+
+/* Control characters would let a guest write over the pod's own lines. */
+static void log_byte(struct vm *vm, char c)
+{
+    if (c == '\n' || vm->line_length == sizeof vm->line)
+        vm_console_flush(vm);
+    if (c == '\n' || c == '\r')
+        return;
+    vm->line[vm->line_length++] = c >= ' ' && c <= '~' ? c : '.';
+}
+
+void vm_console_output(struct vm *vm, char c)
+{
+    vm->console[vm->console_position % VM_CONSOLE_RING] = c;
+    vm->console_position++;
+    if (vm->config.console == GUEST_CONSOLE_COM2)
+        console_com2_write(&c, 1);
+    else
+        log_byte(vm, c);
+    vm_notify_watchers(vm);
+}
+
+size_t vm_console_read(struct vm *vm, uint64_t *position, char *buffer, size_t size)
+{
+    uint64_t end = vm->console_position;
+    uint64_t oldest = end > VM_CONSOLE_RING ? end - VM_CONSOLE_RING : 0;
+    uint64_t from = *position < oldest || *position > end ? oldest : *position;
+    size_t count = MIN(size, end - from);
+    for (size_t i = 0; i < count; i++)
+        buffer[i] = vm->console[(from + i) % VM_CONSOLE_RING];
+    *position = from + count;
+    return count;
+}
+
+struct console_input {
+    struct vm *vm;
+    const char *bytes;
+    size_t size, taken;
+};
+
+static void receive(void *arg)
+{
+    struct console_input *input = arg;
+    input->taken = uart_receive(&input->vm->uart, input->bytes, input->size);
+}
+
+size_t vm_console_write(struct vm *vm, const char *bytes, size_t size)
+{
+    struct console_input input = { vm, bytes, size, 0 };
+    cpu_call(vm->cpu, receive, &input);
+    return input.taken;
+}
+
+void vm_notify_watchers(struct vm *vm)
+{
+    spinlock_acquire(&vm->watchers_lock);
+    for (unsigned i = 0; i < VM_WATCHERS_MAX; i++)
+        if (vm->watchers[i])
+            thread_wake(vm->watchers[i]);
+    spinlock_release(&vm->watchers_lock);
+}
+
+static bool replace_watcher(struct vm *vm, struct thread *from, struct thread *to)
+{
+    bool found = false;
+    spinlock_acquire(&vm->watchers_lock);
+    for (unsigned i = 0; i < VM_WATCHERS_MAX && !found; i++) {
+        found = vm->watchers[i] == from;
+        if (found)
+            vm->watchers[i] = to;
+    }
+    spinlock_release(&vm->watchers_lock);
+    return found;
+}
+
+enum err vm_watch(struct vm *vm, struct thread *watcher)
+{
+    return !watcher || replace_watcher(vm, NULL, watcher) ? OK : ERR_BUSY;
+}
+
+void vm_unwatch(struct vm *vm, struct thread *watcher)
+{
+    if (watcher)
+        replace_watcher(vm, watcher, NULL);
+}
+
+static bool first_time(struct vm_strays *strays, uint32_t number)
+{
+    for (uint32_t i = 0; i < strays->logged_count; i++)
+        if (strays->logged[i] == number)
+            return false;
+    if (strays->logged_count == VM_STRAYS_LOGGED)
+        return false;
+    strays->logged[strays->logged_count++] = number;
+    return true;
+}
+
+void vm_note_stray(struct vm *vm, struct vm_strays *strays, const char *kind, uint32_t number)
+{
+    strays->count++;
+    if (first_time(strays, number))
+        log_info("vmx", "guest %s uses %s 0x%x, which is not there%s", vm->name, kind, number,
+                 strays->logged_count == VM_STRAYS_LOGGED ? " (more are counted, not logged)" : "");
+}
