@@ -7,7 +7,7 @@ BUILD ?= build
 
 # Sources of a guest: guests/NAME.c, unless it has a line of its own.
 GUEST_NAMES   := hello clock dirtier
-GUEST_TESTS   := triple spin_cli outside ports msrs inject fpu cpuid_bench hypercall control
+GUEST_TESTS   := triple spin_cli outside ports msrs exceptions inject fpu cpuid_bench hypercall control
 GUEST_SOURCES_dirtier := $(addprefix guests/dirtier/, main.c pattern.c truth.c)
 
 GUEST_LIB     := $(addprefix guests/lib/, start.S stubs.S interrupt.c guest.c timer.c serial.c format.c cmdline.c memory.c)

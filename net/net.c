@@ -20,6 +20,7 @@
 #define POLLING_TICK_MS 1          /* for a card without interrupts */
 #define DHCP_COMPLAINT_MS 10000
 #define WAIT_UP_STEP_MS 5
+#define US_PER_MS 1000
 
 static struct {
     struct nic *nic;               /* NULL: no network */
@@ -111,7 +112,10 @@ static void run(void *arg)
 static void start_netif(const struct pod_config *config)
 {
     const ip4_addr_t address = { config->address }, netmask = { config->netmask }, gateway = { config->gateway };
+    const uint8_t *mac = nic_mac(net.nic);
 
+    log_info("net", "%s %02x:%02x:%02x:%02x:%02x:%02x", nic_model(net.nic), mac[0], mac[1], mac[2], mac[3], mac[4],
+             mac[5]);
     memcpy(net.hostname, config->name, sizeof(net.hostname));
     net.hostname[sizeof(net.hostname) - 1] = '\0';
     netif_set_hostname(&net.netif, net.hostname);
@@ -127,31 +131,35 @@ static void start_netif(const struct pod_config *config)
         log_error("net", "DHCP could not be started: out of memory");
 }
 
-enum err net_init(const struct pod_config *config)
+static enum err start(const struct pod_config *config)
 {
-    const uint8_t *mac;
     enum err err = port_init();
 
     if (err != OK)
         return err;
     lwip_init();
     err = port_netif_open(&net.netif, config->nic, wake_thread, &net.nic);
-    if (err != OK) {
-        net.nic = NULL;
-        log_error("net", "card %u cannot be used (%s): the pod goes on without network", config->nic, err_name(err));
+    if (err != OK)
         return err;
-    }
-    mac = nic_mac(net.nic);
-    log_info("net", "%s %02x:%02x:%02x:%02x:%02x:%02x", nic_model(net.nic), mac[0], mac[1], mac[2], mac[3], mac[4],
-             mac[5]);
     start_netif(config);
     err = thread_create(&net.thread, "net", NULL, run, NULL);
     if (err != OK)
         return err;
-    net.tick_period = time_from_us((nic_has_interrupts(net.nic) ? TICK_MS : POLLING_TICK_MS) * 1000);
+    net.tick_period = time_from_us((nic_has_interrupts(net.nic) ? TICK_MS : POLLING_TICK_MS) * US_PER_MS);
     net.tick.fn = tick;
     timer_arm(&net.tick, time_now() + net.tick_period);
     return OK;
+}
+
+enum err net_init(const struct pod_config *config)
+{
+    enum err err = start(config);
+
+    if (err != OK) {
+        net.nic = NULL;
+        log_error("net", "card %u cannot be used (%s): the pod goes on without network", config->nic, err_name(err));
+    }
+    return err;
 }
 
 bool net_is_up(void)

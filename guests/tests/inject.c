@@ -1,8 +1,8 @@
 /*
- * inject: interrupts, exceptions and NMIs, in the order and at the instruction that the manual says, among instructions
- * that make a virtual machine exit. Stages: exceptions, self IPIs and priorities, interrupt windows, NMI blocking, single
- * steps over exits, delivery by way of pages that were never touched, and a storm of timer interrupts with a watch over
- * the general registers. Option: turns=20000 of the storm.
+ * inject: interrupts and NMIs in the order and at the instruction that the manual says, among instructions that make a
+ * virtual machine exit. Stages: self IPIs and priorities, interrupt windows, NMI blocking, delivery by way of pages that
+ * were never touched, and a storm of timer interrupts with a watch over the general registers.
+ * Option: turns=20000 of the storm.
  */
 #include "guests/lib/attempt.h"
 #include "guests/lib/guest.h"
@@ -15,71 +15,13 @@
 #define VECTOR_MIDDLE 50            /* priority class 3, as the next one */
 #define VECTOR_HIGH 60
 #define PRIORITY_CLASS_2 0x20
-#define DR6_BS (1u << 14)
 
 const char guest_name[] = "inject";
-extern uint64_t page_directories[];     /* start.S: one entry for each 2 MiB */
 
 static void expect(const char *what, uint64_t expected, uint64_t found)
 {
     if (expected != found)
         guest_fail("%s: expected 0x%lx, found 0x%lx", what, expected, found);
-}
-
-/* Exceptions: SDM Vol. 3A, section 6.15 "Exception and Interrupt Reference" ---------------------------------------- */
-
-#define HOLE_INDEX 1024             /* the 2 MiB from 2 GiB on: no guest of the tests has that much RAM */
-#define HOLE_ADDRESS 0x80000000
-
-#define TRY(name, text) \
-    static int try_##name(void) \
-    { \
-        return ATTEMPT_INSTRUCTION(text); \
-    }
-/* Registers are 0 at the start: see ATTEMPT_INSTRUCTION. */
-TRY(de, "divl %%ecx")
-TRY(db, ".byte 0xF1")
-TRY(bp, "int3")
-TRY(ud, "ud2")
-TRY(gp, "movabsq $0x8000000000000000, %%rax\n\tmovq (%%rax), %%rax")
-TRY(gp_selector, "movw $0x44, %%ax\n\tmovw %%ax, %%es")
-TRY(int_de, "int $0")
-TRY(pf_read, "movl $0x80000123, %%eax\n\tmovq (%%rax), %%rax")
-TRY(pf_write, "movl $0x80000456, %%eax\n\tmovb $1, (%%rax)")
-
-static const struct {
-    const char *name;
-    int (*instruction)(void);
-    int vector, offset;
-    uint64_t error_code, cr2;
-} exceptions[] = {
-    { "#DE", try_de, VECTOR_DE, -2, 0, 0 },
-    { "#DB of INT1", try_db, VECTOR_DB, 0, 0, 0 },
-    { "#BP", try_bp, VECTOR_BP, 0, 0, 0 },
-    { "#UD", try_ud, VECTOR_UD, -2, 0, 0 },
-    { "#GP of a non-canonical address", try_gp, VECTOR_GP, -3, 0, 0 },
-    { "#GP of a selector beyond the GDT", try_gp_selector, VECTOR_GP, -2, 0x44, 0 },
-    { "INT 0", try_int_de, VECTOR_DE, 0, 0, 0 },
-    { "#PF of a read", try_pf_read, VECTOR_PF, -3, 0, HOLE_ADDRESS + 0x123 },
-    { "#PF of a write", try_pf_write, VECTOR_PF, -3, 2, HOLE_ADDRESS + 0x456 },
-};
-
-static void test_exceptions(void)
-{
-    uint64_t entry = page_directories[HOLE_INDEX];
-
-    page_directories[HOLE_INDEX] = 0;
-    __asm__ volatile("invlpg %0" : : "m"(*(char *)HOLE_ADDRESS) : "memory");
-    for (unsigned i = 0; i < sizeof(exceptions) / sizeof(exceptions[0]); i++) {
-        const char *name = exceptions[i].name;
-        expect(name, (uint64_t)exceptions[i].vector, (uint64_t)exceptions[i].instruction());
-        expect("its RIP", (uint64_t)exceptions[i].offset, (uint64_t)attempt.offset);
-        expect("its error code", exceptions[i].error_code, attempt.error_code);
-        if (exceptions[i].vector == VECTOR_PF)
-            expect("its CR2", exceptions[i].cr2, read_cr2());
-    }
-    page_directories[HOLE_INDEX] = entry;
-    print("inject: exceptions\n");
 }
 
 /* Self IPIs: SDM Vol. 3A, section 11.8.3 "Interrupt, Task, and Processor Priority" ---------------------------------- */
@@ -191,7 +133,7 @@ static void test_windows(void)
 /* NMI: SDM Vol. 3A, section 6.7.1 "Handling Multiple NMIs" ----------------------------------------------------------- */
 
 #define NMIS 3
-static unsigned nmi_count, nmi_depth, nmi_depth_max;
+static volatile unsigned nmi_count, nmi_depth, nmi_depth_max;
 
 /* The shorthand "self" is for fixed interrupts only (SDM Vol. 3A, table 11-3), so the destination is our ID. */
 static void send_nmi(void)
@@ -235,59 +177,6 @@ static void test_nmis(void)
     print("inject: NMIs\n");
 }
 
-/* Single steps: SDM Vol. 3B, section 18.3.1.4 "Single-Step Exception Condition" -------------------------------------- */
-
-#define STEPS 8
-static unsigned step_count;
-static uint64_t step_rips[STEPS];
-static bool step_without_bs;
-
-static void step_handler(struct interrupt_frame *frame)
-{
-    if (step_count < STEPS)
-        step_rips[step_count] = frame->rip;
-    step_count++;
-    if (!(read_dr6() & DR6_BS))
-        step_without_bs = true;
-    write_dr6(0);
-}
-
-/* TF is on from the first POPFQ on; the trap comes after each instruction, also after one that was emulated. */
-__asm__(".text\n"
-        "single_steps:\n\t"
-        "pushq %rbx\n\t"
-        "pushfq\n\t"
-        "orl $0x100, (%rsp)\n\t"
-        "popfq\n\t"
-        "nop\n"
-        "61: cpuid\n"
-        "62: inb $0x80, %al\n"
-        "63: outb %al, $0x80\n"
-        "64: movl $0x1B, %ecx\n"
-        "65: rdmsr\n"
-        "66: pushfq\n"
-        "67: andl $0xFFFFFEFF, (%rsp)\n"
-        "68: popfq\n\t"
-        "popq %rbx\n\t"
-        "ret\n\t"
-        ".section .rodata\n"
-        "single_step_rips: .quad 61b, 62b, 63b, 64b, 65b, 66b, 67b, 68b\n\t"
-        ".text\n");
-void single_steps(void);
-extern const uint64_t single_step_rips[STEPS];
-
-static void test_single_steps(void)
-{
-    interrupt_set_handler(VECTOR_DB, step_handler);
-    __asm__ volatile("call single_steps" : : : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory");
-    interrupt_set_handler(VECTOR_DB, 0);
-    for (unsigned i = 0; i < STEPS && i < step_count; i++)
-        expect("RIP of a step", single_step_rips[i], step_rips[i]);
-    expect("steps", STEPS + 1, step_count);     /* the last one follows the POPFQ that clears TF */
-    expect("a step without DR6.BS", false, step_without_bs);
-    print("inject: single steps\n");
-}
-
 /* Delivery by way of fresh pages ------------------------------------------------------------------------------------ */
 
 #define FRESH_FIRST 0x200000
@@ -310,7 +199,7 @@ static void test_fresh_pages(void)
         lidt(&fresh);
         for (unsigned i = 0; i < 3; i++)
             tss.ist[i] = page + (i + 2) * PAGE_SIZE;
-        expect("#UD on a fresh page", VECTOR_UD, (uint64_t)try_ud());
+        expect("#UD on a fresh page", VECTOR_UD, (uint64_t)ATTEMPT_INSTRUCTION("ud2"));
         wrmsr(X2APIC_SELF_IPI, VECTOR_LOW);
         open_window();
         EXPECT_LOG("IPI on a fresh page", VECTOR_LOW);
@@ -367,12 +256,10 @@ void guest_main(void)
 {
     uint64_t turns = option_number("turns", 20000, 1, UINT32_MAX);
 
-    test_exceptions();
     timer_start(STORM_HZ);              /* for the local APIC; no tick is asked for yet */
     test_ipis();
     test_windows();
     test_nmis();
-    test_single_steps();
     test_fresh_pages();
     test_storm(turns);
 }

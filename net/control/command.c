@@ -79,8 +79,7 @@ static const struct verb {
     [COMMAND_LOG] = { "log", { ARGUMENT_NUMBER }, 0, 0, "the pod's log, from a position on" },
     [COMMAND_SHUTDOWN] = { "shutdown", { 0 }, 0, BIT(OPTION_FORCE),
                            "stops all guests and powers off; force: also with teleports under way or in doubt" },
-    [COMMAND_SELFTEST] = { "selftest", { ARGUMENT_WORD }, 0, 0, "runs the kernel's own tests, or those of a room" },
-    [COMMAND_CRASH] = { "crash", { ARGUMENT_WORD }, 1, 0, "for the tests of the panic: ends the pod" },
+    [COMMAND_SELFTEST] = { "selftest", { ARGUMENT_WORD }, 0, 0, "for the lab: the kernel's own tests, or those of that name" },
 };
 _Static_assert(ARRAY_SIZE(verbs) == COMMAND_VERBS, "each verb is described");
 _Static_assert(COMMAND_OPTIONS <= 64, "options fit the mask");

@@ -30,7 +30,6 @@ static control_handler *const handlers[] = {
     [COMMAND_STOP] = handle_stop,         [COMMAND_PAUSE] = handle_pause,       [COMMAND_RESUME] = handle_resume,
     [COMMAND_CONSOLE] = handle_console,   [COMMAND_TELEPORT] = handle_teleport, [COMMAND_STATS] = handle_stats,
     [COMMAND_LOG] = handle_log,           [COMMAND_SHUTDOWN] = handle_shutdown, [COMMAND_SELFTEST] = handle_selftest,
-    [COMMAND_CRASH] = handle_crash,
 };
 _Static_assert(ARRAY_SIZE(handlers) == COMMAND_VERBS, "each command has a handler");
 

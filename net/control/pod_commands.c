@@ -1,10 +1,9 @@
-/* help, log, shutdown, and the lab's selftest and crash: what concerns the pod as a whole. */
+/* help, log, shutdown, and the lab's selftest: what concerns the pod as a whole. */
 #include <string.h>
 #include "kernel/acpi.h"
 #include "kernel/arch/insn.h"
 #include "kernel/console.h"
 #include "kernel/log.h"
-#include "kernel/selftest.h"
 #include "net/control/control.h"
 #include "net/control/handlers.h"
 #include "vmx/vm.h"
@@ -109,12 +108,13 @@ void handle_shutdown(struct session *session, const struct command *command)
 
 /* ---- tests -------------------------------------------------------------------------------------------------------- */
 
-#define SELFTESTS_MAX 8
+#define SELFTESTS_MAX 16
+#define DEFAULT_SELFTEST "kernel"
 
 static struct selftest {
     const char *name;
     control_selftest *fn;
-} selftests[SELFTESTS_MAX] = { { "kernel", selftest_run } };
+} selftests[SELFTESTS_MAX];
 
 enum err control_register_selftest(const char *name, control_selftest *fn)
 {
@@ -129,7 +129,7 @@ enum err control_register_selftest(const char *name, control_selftest *fn)
 
 void handle_selftest(struct session *session, const struct command *command)
 {
-    const char *wanted = command->argument_count ? command->arguments[0].text : selftests[0].name;
+    const char *wanted = command->argument_count ? command->arguments[0].text : DEFAULT_SELFTEST;
     uint32_t i = 0;
 
     while (i < SELFTESTS_MAX && !(selftests[i].name && !strcmp(selftests[i].name, wanted)))
@@ -140,10 +140,4 @@ void handle_selftest(struct session *session, const struct command *command)
         session_error(session, ERR_ABORTED, "a self-test of %s failed: the log says which", wanted);
     else
         session_reply_ok(session);
-}
-
-void handle_crash(struct session *session, const struct command *command)
-{
-    selftest_crash(command->arguments[0].text);
-    session_error(session, ERR_NOT_FOUND, "no way to crash is called %.40s", command->arguments[0].text);
 }

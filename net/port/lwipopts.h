@@ -12,7 +12,6 @@
 
 /* No threads inside lwIP: the net thread drives it (net/net.c), and only threads of that CPU call it. */
 #define NO_SYS 1
-#define LWIP_NOASSERT 1
 #define SYS_LIGHTWEIGHT_PROT 0
 #define LWIP_NETCONN 0
 #define LWIP_SOCKET 0

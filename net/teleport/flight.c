@@ -34,7 +34,7 @@ static uint64_t bandwidth(const struct flight *f)
     struct round_facts facts[FLIGHT_ROUNDS_MAX];
     for (uint32_t i = 0; i < f->round_count; i++)
         facts[i] = f->rounds[i].facts;
-    return f->round_count ? stop_bandwidth(facts, f->round_count) : 0;
+    return stop_bandwidth(facts, f->round_count, f->clock.round_trip_ns);
 }
 
 uint64_t flight_floor_ns(const struct flight *f)

@@ -28,7 +28,10 @@
 #define CLOCK_SAMPLES 8
 #define STATE_CHUNK 16384
 #define AUDIT_FRAMES_PER_RECORD 2048
-#define FRAMES_BETWEEN_YIELDS 8       /* so that a guest on this CPU waits at most some 100,000 instructions */
+/* Other threads, guests too, get the CPU after this much work: a page that is sent counts as 8, one that is only read as 1. */
+#define WORK_BETWEEN_YIELDS 64
+#define WORK_SEND 8
+#define WORK_READ 1
 #define DOUBT_RETRY_US 500000
 #define DOUBT_BACKGROUND_RETRY_US 2000000
 
@@ -183,7 +186,7 @@ static enum err send_dirty(struct source *s, uint64_t *pages, uint64_t *zero_pag
 {
     struct zero_runs *zero = calloc(1, sizeof *zero);
     enum err e = zero ? OK : fault(s, ERR_NO_MEMORY, "no memory for a record of zero frames");
-    uint64_t sent = 0;
+    uint32_t work = 0;
 
     *pages = *zero_pages = 0;
     for (uint64_t f = bitmap_next(&s->dirty, 0); !e && f != BITMAP_NONE; f = bitmap_next(&s->dirty, f + 1)) {
@@ -191,10 +194,14 @@ static enum err send_dirty(struct source *s, uint64_t *pages, uint64_t *zero_pag
         if (memory_is_zero(content, PAGE_SIZE)) {
             e = zero_add(s, zero, f);
             ++*zero_pages;
+            work += WORK_READ;
         } else {
             e = channel_send_page(&s->channel, (struct gfn){ f }, content);
-            if (++sent % FRAMES_BETWEEN_YIELDS == 0)
-                thread_yield();
+            work += WORK_SEND;
+        }
+        if (work >= WORK_BETWEEN_YIELDS) {
+            work = 0;
+            thread_yield();
         }
         ++*pages;
     }
@@ -483,7 +490,7 @@ static enum err audit(struct source *s)
         for (uint64_t i = 0; i < count; i++) {
             const void *content = guest_memory_frame(&s->vm->memory, (struct gfn){ first + i });
             wire_put_u32(payload + 16 + 4 * i, crc32c_update(0, content, PAGE_SIZE));
-            if (i % 64 == 63)
+            if (i % WORK_BETWEEN_YIELDS == 0)
                 thread_yield();
         }
         e = channel_send(&s->channel, RECORD_AUDIT, payload, (uint32_t)ALIGN_UP(16 + 4 * count, 8));

@@ -16,23 +16,17 @@ const char *stop_decision_name(enum stop_decision decision)
     return names[decision];
 }
 
-/*
- * A short round is all latency, and would make the link look slow: the best round that moved a fair amount is the
- * measure; without one, the sum of all.
- */
-uint64_t stop_bandwidth(const struct round_facts *rounds, uint32_t count)
+uint64_t stop_bandwidth(const struct round_facts *rounds, uint32_t count, uint64_t round_trip_ns)
 {
-    const uint64_t fair_bytes = 64 * KIB;
-    uint64_t best = 0, bytes = 0, ns = 0;
+    uint64_t best = 0;
     for (uint32_t i = 0; i < count; i++) {
-        bytes += rounds[i].bytes;
-        ns += rounds[i].duration_ns;
-        if (rounds[i].bytes >= fair_bytes && rounds[i].duration_ns)
-            best = MAX(best, mul_div_u64(rounds[i].bytes, NS_PER_S, rounds[i].duration_ns));
+        uint64_t ns = rounds[i].duration_ns;
+        /* The clock's error must not make a round all round trip: at least half of it was transfer. */
+        uint64_t transfer_ns = ns - MIN(round_trip_ns, ns / 2);
+        if (transfer_ns)
+            best = MAX(best, mul_div_u64(rounds[i].bytes, NS_PER_S, transfer_ns));
     }
-    if (best)
-        return best;
-    return ns ? mul_div_u64(bytes, NS_PER_S, ns) : 0;
+    return best;
 }
 
 static bool is_stalled(const struct round_facts *rounds, uint32_t count)
@@ -49,7 +43,7 @@ enum stop_decision stop_decide(const struct stop_limits *limits, const struct ro
                                uint64_t round_trip_ns)
 {
     uint64_t left = rounds[count - 1].dirty_after * (RECORD_HEADER_SIZE + PAGE_RECORD_PAYLOAD);
-    uint64_t bandwidth = stop_bandwidth(rounds, count);
+    uint64_t bandwidth = stop_bandwidth(rounds, count, round_trip_ns);
     uint64_t left_ns = bandwidth ? mul_div_u64(left, NS_PER_S, bandwidth) : UINT64_MAX;
 
     if (!left || left_ns <= round_trip_ns)

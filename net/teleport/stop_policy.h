@@ -30,8 +30,12 @@ enum stop_decision {
 };
 const char *stop_decision_name(enum stop_decision decision);
 
-/* Bytes a second of the last rounds, the first counted too; 0: nothing measured yet. */
-uint64_t stop_bandwidth(const struct round_facts *rounds, uint32_t count);
+/*
+ * What the link has shown that it can carry, in bytes a second: the best round, without the round trip that its
+ * acknowledgement took. The best, because a round of zero frames or of three pages says nothing against the link.
+ * 0: nothing measured yet.
+ */
+uint64_t stop_bandwidth(const struct round_facts *rounds, uint32_t count, uint64_t round_trip_ns);
 
 /* count >= 1; round_trip_ns as measured by the clock exchange. */
 enum stop_decision stop_decide(const struct stop_limits *limits, const struct round_facts *rounds, uint32_t count,

@@ -1,12 +1,12 @@
 /* The bitmap against a plain array of bytes, with sizes around the word. */
-#include "kernel/lib/bitmap.h"
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <cmocka.h>
+#include "kernel/lib/bitmap.h"
 
 #define BITS_MAX 300
 

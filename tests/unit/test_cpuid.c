@@ -182,7 +182,8 @@ static void test_passed_bit_by_bit(void **state)
             setup(NULL);
             (&host_entry(words[i].leaf, words[i].subleaf)->eax)[words[i].reg] &= ~(1u << bit);
             build();
-            assert_int_equal(ask(words[i].leaf, words[i].subleaf, words[i].reg) >> bit & 1, words[i].forced >> bit & 1);
+            assert_int_equal(ask(words[i].leaf, words[i].subleaf, words[i].reg) >> bit & 1,
+                             words[i].forced >> bit & 1);
         }
 }
 
@@ -332,8 +333,9 @@ static void test_features_follow_xcr0(void **state)
 static void test_xcr0_valid(void **state)
 {
     static const struct { uint64_t value; bool valid; } values[] = {
-        { 0, false }, { 1, true }, { 2, false }, { 3, true }, { 5, false }, { 7, true }, { 0xe7, true }, { 0xe3, false },
-        { 0x27, false }, { 0xa7, false }, { 0xc7, false }, { 0x107, false }, { 0x1f, false }, { 0x8000000000000001, false },
+        { 0, false }, { 1, true }, { 2, false }, { 3, true }, { 5, false }, { 7, true }, { 0xe7, true },
+        { 0xe3, false }, { 0x27, false }, { 0xa7, false }, { 0xc7, false }, { 0x107, false }, { 0x1f, false },
+        { 0x8000000000000001, false },
     };
 
     (void)state;

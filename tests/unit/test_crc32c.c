@@ -1,12 +1,12 @@
 /* CRC32C: the vectors of RFC 3720, B.4, pieces against the whole, and the fused copy. */
-#include "kernel/lib/crc32c.h"
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <cmocka.h>
+#include "kernel/lib/crc32c.h"
 
 static void known_vectors(void **state)
 {

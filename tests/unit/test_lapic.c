@@ -180,7 +180,9 @@ static void test_version(void **state)
 /* 11.12.10.2: Logical x2APIC ID = [(x2APIC ID[19:4] << 16) | (1 << x2APIC ID[3:0])] */
 static void test_logical_id(void **state)
 {
-    static const struct { uint32_t id, ldr; } ids[] = { { 0, 1 }, { 5, 0x20 }, { 0x13, 0x10008 }, { 0xabcdf, 0xabcd8000 } };
+    static const struct { uint32_t id, ldr; } ids[] = {
+        { 0, 1 }, { 5, 0x20 }, { 0x13, 0x10008 }, { 0xabcdf, 0xabcd8000 },
+    };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {

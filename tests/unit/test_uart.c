@@ -215,8 +215,8 @@ static void test_loopback(void **state)
 static void test_loopback_modem_lines(void **state)
 {
     static const struct { uint8_t mcr, msr; } lines[] = {
-        { 0x10, 0x0b | 0x00 }, { 0x11, 0x02 | 0x20 }, { 0x13, 0x01 | 0x30 }, { 0x17, 0x00 | 0x70 }, { 0x1f, 0x08 | 0xf0 },
-        { 0x1b, 0x04 | 0xb0 }, { 0x10, 0x0b | 0x00 }, { 0x00, 0x0b | 0xb0 },
+        { 0x10, 0x0b | 0x00 }, { 0x11, 0x02 | 0x20 }, { 0x13, 0x01 | 0x30 }, { 0x17, 0x00 | 0x70 },
+        { 0x1f, 0x08 | 0xf0 }, { 0x1b, 0x04 | 0xb0 }, { 0x10, 0x0b | 0x00 }, { 0x00, 0x0b | 0xb0 },
     };
 
     (void)state;
@@ -305,8 +305,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_reset), T(test_transmit), T(test_receive_in_order), T(test_full_fifo_takes_no_more), T(test_dlab),
-        T(test_writable_bits), T(test_fifo_control), T(test_interrupt_identification), T(test_thr_interrupt_after_a_write),
-        T(test_interrupt_gate), T(test_loopback), T(test_loopback_modem_lines), T(test_any_sequence),
+        T(test_writable_bits), T(test_fifo_control), T(test_interrupt_identification),
+        T(test_thr_interrupt_after_a_write), T(test_interrupt_gate), T(test_loopback), T(test_loopback_modem_lines), T(test_any_sequence),
         T(test_state_round_trip), T(test_state_refused),
     };
 

@@ -1,11 +1,11 @@
 /* memory_is_zero: each single byte counts, nothing outside the range does. */
-#include "kernel/lib/zero.h"
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <cmocka.h>
+#include "kernel/lib/zero.h"
 
 static void zeros_are_zero(void **state)
 {

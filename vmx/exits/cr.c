@@ -31,7 +31,9 @@ static enum exit_action mov_to_cr0(struct vcpu *vcpu, uint64_t value)
 {
     if ((value & CR0_NW) && !(value & CR0_CD))
         return general_protection(vcpu);
-    vmcs_write(CR0_READ_SHADOW, value & vmcs_read(CR0_GUEST_HOST_MASK));
+    if (value >> 32 && vcpu_in_64bit_mode(vcpu)) /* reserved; outside 64-bit mode the operand has 32 bits */
+        return general_protection(vcpu);
+    vmcs_write(CR0_READ_SHADOW, (uint32_t)value & vmcs_read(CR0_GUEST_HOST_MASK));
     return EXIT_REENTER;
 }
 

@@ -1,0 +1,82 @@
+"""A session on a pod's control port: a command line out, JSON lines in. The last one is the reply, with "ok"."""
+import json
+import socket
+import time
+
+from .errors import Failure, LabError
+
+
+class Control:
+    def __init__(self, name, port):
+        self._name = name
+        try:
+            self._socket = socket.create_connection(("127.0.0.1", port), 5)
+        except OSError as error:
+            raise LabError(f"{name}: cannot connect to its control port: {error}") from None
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._buffer = b""
+
+    def close(self):
+        self._socket.close()
+
+    def send(self, data):
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise LabError(f"{self._name}: the control session ended: {error}") from None
+
+    def read_line(self, deadline):
+        while b"\n" not in self._buffer:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise LabError(f"{self._name}: no answer in time")
+            self._socket.settimeout(left)
+            try:
+                data = self._socket.recv(65536)
+            except TimeoutError:
+                continue
+            except OSError as error:
+                raise LabError(f"{self._name}: the control session ended: {error}") from None
+            if not data:
+                raise LabError(f"{self._name}: the pod closed the control session")
+            self._buffer += data
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        return line.decode("utf-8", "replace")
+
+    def read_object(self, deadline):
+        line = self.read_line(deadline)
+        try:
+            return json.loads(line)
+        except ValueError:
+            raise Failure(f"{self._name}: not a JSON object: {line[:200]!r}") from None
+
+    def call(self, command, seconds=20, on_event=None):
+        """The reply, whatever it says; events go to on_event."""
+        self.send(command.encode() + b"\n")
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                reply = self.read_object(deadline)
+            except LabError as error:
+                raise LabError(f"{error} (to `{command}`, {seconds} s)") from None
+            if "ok" in reply:
+                return reply
+            if on_event:
+                on_event(reply)
+
+    def must(self, command, seconds=20, on_event=None):
+        """The reply of a command that has to succeed."""
+        reply = self.call(command, seconds, on_event)
+        if not reply["ok"]:
+            raise Failure(f"{self._name}: `{command}`: {reply.get('error', reply)}")
+        return reply
+
+    def must_fail(self, command, words, seconds=20):
+        """The reply of a command that has to be refused, in a sentence with all of these words."""
+        reply = self.call(command, seconds)
+        if reply["ok"]:
+            raise Failure(f"{self._name}: `{command}` succeeded, but should not have")
+        missing = [word for word in words if word.lower() not in reply.get("error", "").lower()]
+        if missing:
+            raise Failure(f"{self._name}: `{command}`: the error does not say {missing}: {reply.get('error')!r}")
+        return reply

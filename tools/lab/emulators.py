@@ -1,0 +1,22 @@
+"""From settings to a machine."""
+from .bochs import BochsMachine
+from .errors import LabError
+from .qemu import QemuMachine, kvm_missing
+
+
+def make(settings, pod, directory):
+    if settings.platform == "bochs":
+        return BochsMachine(settings, pod, directory)
+    return QemuMachine(settings, pod, directory)
+
+
+def settings_of_platform(platform, settings):
+    """The same machine on the platform that `make run PLATFORM=...` names."""
+    if platform == "bochs":
+        return settings
+    if platform != "qemu":
+        raise LabError(f"PLATFORM={platform} is not known: bochs or qemu")
+    missing = kvm_missing()
+    if missing:
+        raise LabError(f"PLATFORM=qemu cannot be used: {missing}. PLATFORM=bochs needs no such thing.")
+    return settings.but(platform="qemu-kvm")

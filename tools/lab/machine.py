@@ -1,0 +1,168 @@
+"""One machine that boots a pod: its own directory with the boot volume, serial ports with time stamps, forwarded TCP
+ports, and a bounded wait for everything. bochs.py and qemu.py say how each emulator is started."""
+import random
+import shutil
+import socket
+import subprocess
+import time
+
+from . import children, places
+from .control import Control
+from .errors import LabError
+from .streams import ByteLog, SerialPort
+
+CONTROL_PORT, TELEPORT_PORT = 7000, 7001    # inside the pod
+PORTS = range(21000, 32000)                 # below the host's ephemeral ports
+READY = r"ready for guests after (\d+) instructions"
+_given = set()
+
+
+def free_port():
+    """A TCP port of the loopback device that nobody has."""
+    while True:
+        port = random.choice(PORTS)
+        if port in _given:
+            continue
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        _given.add(port)
+        return port
+
+
+class BaseMachine:
+    """start() returns at once; ready() waits for the pod. stop() is safe at any time, and twice."""
+
+    boot_seconds = 90
+
+    def __init__(self, settings, pod, directory):
+        self.settings = settings
+        self.pod = pod
+        self.name = pod.name
+        self.directory = directory
+        self.control_port, self.teleport_port = free_port(), free_port()
+        self._child = None
+        self._control = None
+        self._files = []
+
+    # ---- to be said by the emulator ------------------------------------------------------------------------------
+
+    def command(self):
+        raise NotImplementedError
+
+    # ---- life ----------------------------------------------------------------------------------------------------
+
+    def _write_volume(self):
+        esp = self.directory / "esp"
+        shutil.rmtree(self.directory, ignore_errors=True)
+        (esp / "telepod").mkdir(parents=True)
+        (esp / "EFI/BOOT").mkdir(parents=True)
+        shutil.copy(places.LOADER, esp / "EFI/BOOT/BOOTX64.EFI")
+        shutil.copy(places.KERNEL, esp / "telepod/kernel.elf")
+        (esp / "telepod/telepod.ini").write_text(self.pod.telepod_ini())
+        for guest in self.pod.guests:
+            if guest.file not in self.pod.files:
+                shutil.copy(places.guest_image(guest.file.removesuffix(".elf")), esp / "telepod" / guest.file)
+        for name, content in self.pod.files.items():
+            (esp / "telepod" / name).write_bytes(content)
+
+    def start(self):
+        self._write_volume()
+        self.com1 = SerialPort(self.directory / "com1.log")
+        self.com2 = SerialPort(self.directory / "com2.log")
+        log = open(self.directory / "pod.log", "wb")
+        errors = open(self.directory / "emulator.log", "wb")
+        self._files = [log, errors]
+        self._child = children.spawn(self.command(), cwd=self.directory, stdin=subprocess.PIPE,
+                                     stdout=subprocess.PIPE, stderr=errors)
+        self.after_spawn()
+        self.log = ByteLog(self._child.stdout.fileno(), log)
+        self.started = time.monotonic()
+        return self
+
+    def after_spawn(self):
+        pass
+
+    def alive(self):
+        return self._child is not None and self._child.poll() is None
+
+    def kill(self):
+        """A power cut."""
+        if self._child:
+            children.kill(self._child)
+
+    def stop(self):
+        if self._control:
+            self._control.close()
+            self._control = None
+        if not self._child:
+            return
+        children.kill(self._child)
+        self._child = None
+        self.com1.close()
+        self.com2.close()
+        self.log.close()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+    # ---- what it says ----------------------------------------------------------------------------------------------
+
+    def wait_log(self, pattern, seconds, start=0):
+        try:
+            return self.log.wait_for(pattern, seconds, start, self.alive)
+        except LabError as error:
+            raise LabError(f"{self.name}: {error}") from None
+
+    def ready(self):
+        """Waits until the pod answers on its control port. slirp accepts before the pod does: only an answer counts."""
+        self.boot_ticks = int(self.wait_log(READY, self.boot_seconds).group(1))
+        self.wait_log(r"listening on TCP port \d+", 30)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                self.control.call("list", seconds=5)
+                return self
+            except LabError as error:
+                self._control.close()
+                self._control = None
+                if time.monotonic() > deadline or not self.alive():
+                    raise LabError(f"{self.name}: no answer on the control port: {error}") from None
+                time.sleep(0.2)
+
+    @property
+    def control(self):
+        """The lab's own session, kept open."""
+        if not self._control:
+            self._control = self.open_control()
+        return self._control
+
+    def open_control(self):
+        """Another session, for what runs beside."""
+        return Control(self.name, self.control_port)
+
+    def call(self, command, seconds=20, **options):
+        return self.control.call(command, seconds, **options)
+
+    @property
+    def peer_address(self):
+        """As the other pods reach this one's teleport port: their slirp's gateway is the host."""
+        return f"10.0.2.2:{self.teleport_port}"
+
+    # ---- clocks ------------------------------------------------------------------------------------------------------
+
+    def clock(self):
+        """(host seconds, virtual seconds) of one instant, as exactly as a request's round trip allows."""
+        before = time.monotonic()
+        uptime = self.call("stats")["uptime_us"] / 1e6
+        return (before + time.monotonic()) / 2, uptime
+
+    def clock_ratio(self, since):
+        """Virtual over host time since an earlier clock()."""
+        host, virtual = self.clock()
+        return (virtual - since[1]) / max(host - since[0], 1e-6)

@@ -1,0 +1,21 @@
+"""Where things are. All paths are absolute; whatever the lab writes lies under build/."""
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"
+ESP = BUILD / "esp"
+GUESTS = BUILD / "guests"
+LOADER = ESP / "EFI/BOOT/BOOTX64.EFI"
+KERNEL = ESP / "telepod/kernel.elf"
+BOCHS = BUILD / "deps/bochs/bochs"
+BOCHS_SHARE = BUILD / "deps/bochs/share"
+OVMF = Path("/usr/share/ovmf/OVMF.fd")
+TELEPOD = BUILD / "tools/telepod"
+
+
+def guest_image(name):
+    """The image of a guest, by its name in guests/ or guests/tests/."""
+    for folder in (GUESTS, GUESTS / "tests"):
+        if (folder / f"{name}.elf").exists():
+            return folder / f"{name}.elf"
+    raise FileNotFoundError(f"no image of guest {name}: make image builds it")

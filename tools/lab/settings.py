@@ -1,0 +1,68 @@
+"""What a machine is made of. Defaults are those of the published comparison: one icelake_u, 512 MiB, 50 MHz."""
+from dataclasses import asdict, dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class Machine:
+    platform: str = "bochs"             # or "qemu", "qemu-kvm"
+    model: str = "corei7_icelake_u"     # a CPU model of Bochs; "max" and "host" are QEMU's
+    cpus: int = 1
+    memory_mib: int = 512
+    ips: int = 50_000_000               # Bochs: instructions, and TSC ticks, a virtual second
+    sync: str = "slowdown"              # Bochs: virtual time never runs ahead of the host's
+    nic: str = "e1000"                  # or "e1000e" (QEMU)
+
+    def but(self, **changes):
+        return replace(self, **changes)
+
+    def describe(self):
+        if self.platform == "bochs":
+            return (f"Bochs, {self.model}, {self.cpus} CPU, {self.memory_mib} MiB, ips={self.ips}, sync={self.sync}, "
+                    f"{self.nic} on slirp")
+        return f"{self.platform}, {self.cpus} CPU, {self.memory_mib} MiB, {self.nic} on slirp"
+
+    def as_dict(self):
+        return asdict(self)
+
+
+@dataclass
+class Guest:
+    """A [guest] section of telepod.ini."""
+    name: str
+    image: str = ""                     # default: NAME.elf
+    memory: str = "32M"
+    cmdline: str = ""
+    console: str = "log"
+    cpu: str = ""
+    autostart: bool = False
+
+    def section(self):
+        lines = [f"[guest {self.name}]", f"image = {self.file}", f"memory = {self.memory}",
+                 f"console = {self.console}"]
+        if self.cpu:
+            lines.append(f"cpu = {self.cpu}")
+        if self.cmdline:
+            lines.append(f"cmdline = {self.cmdline}")
+        if self.autostart:
+            lines.append("autostart = yes")
+        return "\n".join(lines) + "\n"
+
+    @property
+    def file(self):
+        return self.image or f"{self.name}.elf"
+
+
+@dataclass
+class Pod:
+    """What a pod finds on its boot volume."""
+    name: str
+    guests: list = field(default_factory=list)
+    run: list = field(default_factory=list)
+    files: dict = field(default_factory=dict)   # name -> bytes, besides the guests' images
+    ini: str = ""                               # instead of a generated telepod.ini
+
+    def telepod_ini(self):
+        if self.ini:
+            return self.ini
+        pod = f"[pod]\nname = {self.name}\naddress = dhcp\n" + "".join(f"run = {command}\n" for command in self.run)
+        return pod + "".join("\n" + guest.section() for guest in self.guests)
