@@ -10,17 +10,18 @@ GUEST_NAMES   := hello clock dirtier
 GUEST_TESTS   := triple spin_cli outside ports msrs exceptions inject fpu cpuid_bench hypercall control
 GUEST_SOURCES_dirtier := $(addprefix guests/dirtier/, main.c pattern.c truth.c)
 
-GUEST_LIB     := $(addprefix guests/lib/, start.S stubs.S interrupt.c guest.c timer.c serial.c format.c cmdline.c memory.c)
+GUEST_LIB     := $(addprefix guests/lib/, start.S stubs.S interrupt.c guest.c timer.c serial.c format.c cmdline.c \
+    memory.c)
 # Pure: no globals, no hardware. tests/unit/test_guestlib.c is linked with these.
 GUEST_PURE    := $(addprefix guests/lib/, format.c cmdline.c) $(addprefix guests/dirtier/, pattern.c truth.c)
 
 GUEST_OUT     := $(BUILD)/guests
 GUEST_IMAGES  := $(GUEST_NAMES:%=$(GUEST_OUT)/%.elf) $(GUEST_TESTS:%=$(GUEST_OUT)/tests/%.elf)
 
-# No SSE in C code: the fpu guest owns those registers, and interrupt handlers do not save them. No red zone, because an
-# interrupt pushes onto the stack that it finds. Sections, so that each image holds only what it calls.
-GUEST_CFLAGS  := -std=gnu11 -O2 -g -I. -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only -march=x86-64 \
-    -fno-stack-protector -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -fcf-protection=none \
+# No SSE in C code: the fpu guest owns those registers, and interrupt handlers do not save them. No red zone,
+# because an interrupt pushes onto the stack that it finds. Sections, so that each image holds only what it calls.
+GUEST_CFLAGS  := -std=gnu11 -O2 -g -I. -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
+    -march=x86-64 -fno-stack-protector -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -fcf-protection=none \
     -ffunction-sections -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 GUEST_LDFLAGS := -nostdlib -static -no-pie -Wl,-T,guests/lib/guest.ld -Wl,--gc-sections -Wl,--build-id=none \
     -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -Wl,--fatal-warnings -Wl,--strip-debug

@@ -6,9 +6,10 @@
  *
  * Options: hz=20, count=0 (ticks until the verdict; 0: for ever).
  *
- * Tick n is due at start + n * period (lib/timer.h), so a machine that is moved makes up the ticks of its downtime at
- * once; their L says how long that was. The number of ticks is kept three times over, on two pages and by two parties
- * (main loop and interrupt handler): a page that a teleport leaves behind shows as a difference.
+ * Tick n is due at start + n * period (lib/timer.h), so a machine that is moved makes up the ticks of its
+ * downtime at once; their L says how long that was. The number of ticks is kept three times over, on two
+ * pages and by two parties (main loop and interrupt handler): a page that a teleport leaves behind shows as a
+ * difference.
  */
 #include "guests/lib/guest.h"
 #include "guests/lib/machine.h"

@@ -1,6 +1,7 @@
 /*
- * hello: the climb from real mode to long mode, with a line from each, and then a halt that nothing can end: HLT with
- * interrupts off, upon which the pod reports that the guest has ended. `exit=N` ends by the exit port with code N instead.
+ * hello: the climb from real mode to long mode, with a line from each, and then a halt that nothing can end:
+ * HLT with interrupts off, upon which the pod reports that the guest has ended. `exit=N` ends by the exit
+ * port with code N instead.
  */
 #include "guests/lib/guest.h"
 #include "guests/lib/insn.h"

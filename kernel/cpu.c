@@ -35,8 +35,9 @@ static void control_registers_init(void)
 
     if (cpuid(1, 0).ecx & CPUID_01_ECX_XSAVE)
         cr4 |= CR4_OSXSAVE;
-    if (cpuid(0, 0).eax >= 7 && cpuid(7, 0).ebx & CPUID_07_EBX_SMEP)
-        cr4 |= CR4_SMEP;
+    uint32_t features = cpuid(0, 0).eax >= 7 ? cpuid(7, 0).ebx : 0;
+    cr4 |= features & CPUID_07_EBX_SMEP ? CR4_SMEP : 0;
+    cr4 |= features & CPUID_07_EBX_SMAP ? CR4_SMAP : 0;
     write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
     write_cr4(cr4);
     wrmsr(IA32_EFER, IA32_EFER_LME | IA32_EFER_LMA | IA32_EFER_NXE);

@@ -38,7 +38,6 @@
 #define ENTRIES 512u
 #define INDEX_BITS 9u
 #define LEVELS 4u /* 4: PML4, 3: page-directory-pointer table, 2: page directory, 1: page table */
-#define CPUID_FEATURES 7u
 #define CPUID_EXTENDED_FEATURES 0x80000001u
 #define CPUID_80000001_EDX_PAGE1GB BIT(26)
 #define CPUID_ADDRESS_SIZES 0x80000008u
@@ -253,21 +252,14 @@ static void build_kernel_image(const struct boot_info *info)
     }
 }
 
-/*
- * The bits that make the tables mean what they say, on the bootstrap processor; the others copy its CR0, CR4
- * and EFER.
- */
-static void enable_protection(void)
+/* To our tables. PGE off and on: all translations of the loader go, global ones too (SDM 5.10.4.1). The bits that make the
+   tables mean what they say (NXE, WP, SMEP, SMAP) were set by kernel/cpu.c, on every CPU. */
+static void leave_loader_tables(void)
 {
-    uint32_t features = cpuid(0, 0).eax >= CPUID_FEATURES ? cpuid(CPUID_FEATURES, 0).ebx : 0;
-    uint64_t cr4 = read_cr4() & ~CR4_PGE;
-    cr4 |= features & CPUID_07_EBX_SMEP ? CR4_SMEP : 0;
-    cr4 |= features & CPUID_07_EBX_SMAP ? CR4_SMAP : 0;
-    wrmsr(IA32_EFER, rdmsr(IA32_EFER) | IA32_EFER_NXE);
-    write_cr0(read_cr0() | CR0_WP);
+    uint64_t cr4 = read_cr4();
+    write_cr4(cr4 & ~CR4_PGE);
     write_cr3(root.raw);
-    write_cr4(cr4); /* PGE off and on: all translations of the loader go, global ones too (SDM 5.10.4.1) */
-    write_cr4(cr4 | CR4_PGE);
+    write_cr4(cr4);
 }
 
 void paging_init(const struct boot_info *info)
@@ -281,7 +273,7 @@ void paging_init(const struct boot_info *info)
     root = pml4;
     build_direct_map(info);
     build_kernel_image(info);
-    enable_protection();
+    leave_loader_tables();
 }
 
 uint64_t paging_cr3(void) { return root.raw; }

@@ -49,6 +49,8 @@ static void run_slice(struct vcpu *vcpu)
     vcpu_load(vcpu);
     if (vcpu->clock_changed)
         vcpu_write_clock(vcpu);
+    if (!vcpu->vm->first_entry_tsc)
+        vcpu->vm->first_entry_tsc = rdtsc();   /* where a teleport's downtime ends */
     do {
         if (now >= vcpu->lapic_deadline)
             vcpu_lapic_advance(vcpu);

@@ -31,6 +31,7 @@ static void resume(void *arg)
         return;
     }
     r->vm->state = VM_RUNNING;
+    r->vm->first_entry_tsc = 0;
     for (uint32_t i = 0; i < r->vm->vcpu_count; i++)
         thread_wake(r->vm->vcpus[i]->thread);
 }

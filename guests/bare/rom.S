@@ -1,7 +1,8 @@
 /*
- * Firmware of 64 KiB that does what guests/ABI.md says a pod does, and nothing else: copies a guest's image to 0x8000, leaves
- * the command line and the RAM size, turns x2APIC mode on, and enters the guest in real mode. With it a guest runs on a bare
- * (emulated) machine, which is the ground truth for what it should do on a pod. See guests/bare/run.sh.
+ * Firmware of 64 KiB that does what guests/ABI.md says a pod does, and nothing else: copies a guest's image
+ * to 0x8000, leaves the command line and the RAM size, turns x2APIC mode on, and enters the guest in real
+ * mode. With it a guest runs on a bare (emulated) machine, which is the ground truth for what it should do on
+ * a pod. See guests/bare/run.sh.
  *
  * GUEST_IMAGE: the image as a flat binary; GUEST_COMMAND_LINE: a string; GUEST_RAM_SIZE: bytes, below 4 GiB.
  */
@@ -9,7 +10,7 @@
 
 #define IMAGE_ADDRESS 0x8000
 #define CODE_OFFSET 0xF000
-#define RESET_OFFSET 0xFFF0         /* SDM Vol. 3A, section 9.1.4 "First Instruction Executed" */
+#define RESET_OFFSET 0xFFF0         /* SDM Vol. 3A, section 10.1.4 "First Instruction Executed" */
 
     .section .rom, "ax"
     .code16

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh IMAGE.elf [MIB [COMMAND LINE...]]: runs a guest on a bare Bochs, without a pod below it, and shows its console.
+# run.sh IMAGE.elf [MIB [COMMAND LINE...]]: runs a guest on a bare Bochs, without a pod, and shows its console.
 #
 # Ends when the guest's last line is its verdict, or after BARE_SECONDS (20) of wall time. Status 0: "<name>: pass".
 # Variables: BOCHS (the launcher), IPS, BARE_SECONDS.

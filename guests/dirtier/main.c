@@ -1,14 +1,16 @@
 /*
  * dirtier: writes pages, and checks the truth of every page all the time.
  *
- * The models are the round-number oracle of KVM's dirty-log test and the moving edge of QEMU's migration test. All that
- * the memory must contain follows from one number, how many pages were written so far: the pattern (pattern.h) says how
- * often each page was hit, the truth (truth.h) what it then contains. A page that a teleport forgets is a round behind; a
- * page from the wrong place has the wrong number; a stale counter makes all the others wrong.
+ * The models are the round-number oracle of KVM's dirty-log test and the moving edge of QEMU's migration
+ * test. All that the memory must contain follows from one number, how many pages were written so far: the
+ * pattern (pattern.h) says how often each page was hit, the truth (truth.h) what it then contains. A page
+ * that a teleport forgets is a round behind; a page from the wrong place has the wrong number; a stale
+ * counter makes all the others wrong.
  *
- * The first MiB (this program, its tables, the command line, the empty rest) must stay as it was found, but for the hot
- * page with stack and variables; random content lies from 1 MiB on; the rest is zero. The pages of the set are the first
- * ones from 1 MiB on. guests/README.md has the options and the lines that are printed.
+ * The first MiB (this program, its tables, the command line, the empty rest) must stay as it was found, but
+ * for the hot page with stack and variables; random content lies from 1 MiB on; the rest is zero. The pages
+ * of the set are the first ones from 1 MiB on. guests/README.md has the options and the lines that are
+ * printed.
  */
 #include "guests/dirtier/pattern.h"
 #include "guests/dirtier/truth.h"
@@ -73,7 +75,7 @@ static void report_mismatch(uint64_t page, uint64_t round, unsigned index, uint6
           index * 8, round);
 }
 
-/* The first MiB ------------------------------------------------------------------------------------------------- */
+/* The first MiB -------------------------------------------------------------------------------- */
 
 static bool is_hot(uint64_t page)
 {
@@ -111,7 +113,7 @@ static void check_low_page(uint64_t page)
         report_mismatch(page, 0, 0, low_digests[page], found);
 }
 
-/* All the rest -------------------------------------------------------------------------------------------------- */
+/* All the rest --------------------------------------------------------------------------------- */
 
 static uint64_t round_of(uint64_t page)
 {
@@ -170,7 +172,7 @@ static void write_next_page(void)
     pages_written++;
 }
 
-/* The ticks ----------------------------------------------------------------------------------------------------- */
+/* The ticks ------------------------------------------------------------------------------------ */
 
 static void put_letter(uint64_t tick)
 {
@@ -241,8 +243,9 @@ void guest_main(void)
         truth_lay_ground(&truth, page_words(FIRST_PAGE + i), FIRST_PAGE + i);
     timer_start(hz);
     report_begin();
-    print("%lu pages, %lu random from page %u, set %lu, pattern %s, %lu a tick at %lu Hz, check %lu a tick\n", ram_pages,
-          truth.content_pages, FIRST_PAGE, pattern.pages, pattern_words[pattern.kind], rate, hz, check_rate);
+    print("%lu pages, %lu random from page %u, set %lu, pattern %s, %lu a tick at %lu Hz, check %lu a tick\n",
+          ram_pages, truth.content_pages, FIRST_PAGE, pattern.pages, pattern_words[pattern.kind], rate, hz,
+          check_rate);
     remember_low_pages();
     if (spoil)
         page_words(spoil)[TRUTH_WORDS - 1] ^= 1;        /* who tests the test */

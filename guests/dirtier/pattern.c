@@ -9,11 +9,12 @@ static unsigned bits_of(uint64_t pages)
 }
 
 /*
- * A permutation of 0 .. pages - 1 for each round: add, multiply by an odd number, fold the high half of the bits onto the
- * low one. Each step can be undone: the fold undoes itself, and every odd number has an inverse modulo a power of two.
+ * A permutation of 0 .. pages - 1 for each round: add, multiply by an odd number, fold the high half of the
+ * bits onto the low one. Each step can be undone: the fold undoes itself, and every odd number has an inverse
+ * modulo a power of two.
  */
 static const uint64_t ODD = 0x9E3779B97F4A7C15, ODD_INVERSE = 0xF1DE83E19937733D;
-_Static_assert(0x9E3779B97F4A7C15ULL * 0xF1DE83E19937733DULL == 1, "the inverse modulo 2^64 serves for fewer bits too");
+_Static_assert(0x9E3779B97F4A7C15ULL * 0xF1DE83E19937733DULL == 1, "and modulo less than 2^64, too");
 
 static uint64_t fold(uint64_t x, unsigned bits)
 {

@@ -1,6 +1,7 @@
 /*
- * Which page the n-th write hits, and how often a page was hit in the first n writes. Both are pure functions of n: nobody
- * has to keep a table of rounds, whose own pages could go stale together with the pages that it speaks of.
+ * Which page the n-th write hits, and how often a page was hit in the first n writes. Both are pure functions
+ * of n: nobody has to keep a table of rounds, whose own pages could go stale together with the pages that it
+ * speaks of.
  */
 #ifndef TELEPOD_GUESTS_PATTERN_H
 #define TELEPOD_GUESTS_PATTERN_H

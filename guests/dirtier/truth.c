@@ -97,7 +97,8 @@ unsigned truth_check_edge(const struct truth *truth, const uint64_t *words, uint
 }
 
 /* The first word from `from` up to but not including `to` that is not the ground's, or `to`. */
-static unsigned check_ground(const struct truth *truth, const uint64_t *words, uint64_t page, unsigned from, unsigned to)
+static unsigned check_ground(const struct truth *truth, const uint64_t *words, uint64_t page, unsigned from,
+                             unsigned to)
 {
     unsigned i = from;
 

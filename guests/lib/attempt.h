@@ -1,6 +1,6 @@
 /*
- * Instructions that are expected to fault. Each function tries one and returns the vector of the exception that it raised,
- * or ATTEMPT_NO_FAULT. Interrupts must be off: there is one attempt at a time.
+ * Instructions that are expected to fault. Each function tries one and returns the vector of the exception
+ * that it raised, or ATTEMPT_NO_FAULT. Interrupts must be off: there is one attempt at a time.
  */
 #ifndef TELEPOD_GUESTS_ATTEMPT_H
 #define TELEPOD_GUESTS_ATTEMPT_H
@@ -13,11 +13,11 @@ struct attempt {
     uint64_t resume_rip;    /* where to go on after an exception; 0: none is expected */
     uint64_t error_code;    /* of the last one that came */
     int vector;
-    int offset;             /* the RIP that was pushed, relative to the instruction's end: 0 for a trap, -length for a fault */
+    int offset;             /* the pushed RIP, relative to the instruction's end: 0 of a trap, -length of a fault */
 };
 extern struct attempt attempt;      /* filled by interrupt_dispatch() */
 
-/* Around the instruction: tells the dispatcher where it ends, and takes that back. Operands of the same asm still work. */
+/* Around the instruction: tells the dispatcher where it ends, and takes that back. */
 #define ATTEMPT_BEGIN "movl $-1, attempt + 16\n\tmovq $9f, attempt\n\t"
 #define ATTEMPT_END "\n9:\tmovq $0, attempt\n\t"
 _Static_assert(__builtin_offsetof(struct attempt, resume_rip) == 0, "ATTEMPT_BEGIN");

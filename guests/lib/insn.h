@@ -141,8 +141,8 @@ static inline void interrupts_enable(void) { __asm__ volatile("sti" : : : "memor
 static inline void interrupts_disable(void) { __asm__ volatile("cli" : : : "memory"); }
 
 /*
- * Sleeps until an interrupt came and its handler is done. No interrupt can slip in between STI and HLT: STI holds them
- * off for one instruction (SDM Vol. 3A, section 6.8.1 "Masking Maskable Hardware Interrupts").
+ * Sleeps until an interrupt came and its handler is done. No interrupt can slip in between STI and HLT: STI
+ * holds them off for one instruction (SDM Vol. 3A, section 6.8.1 "Masking Maskable Hardware Interrupts").
  */
 static inline void interrupts_wait(void) { __asm__ volatile("sti; hlt; cli" : : : "memory"); }
 

@@ -1,6 +1,6 @@
 /*
- * Interrupts and exceptions. Every vector below VECTOR_COUNT has a gate. One that nobody asked for is reported with its
- * vector, error code and RIP, and ends the guest.
+ * Interrupts and exceptions. Every vector below VECTOR_COUNT has a gate. One that nobody asked for is
+ * reported with its vector, error code and RIP, and ends the guest.
  */
 #ifndef TELEPOD_GUESTS_INTERRUPT_H
 #define TELEPOD_GUESTS_INTERRUPT_H
@@ -16,7 +16,7 @@ struct interrupt_frame {
 };
 _Static_assert(sizeof(struct interrupt_frame) == 22 * 8, "must match stubs.S");
 
-/* SDM Vol. 3A, figure 7-11 "64-Bit TSS Format". */
+/* SDM Vol. 3A, figure 8-11 "64-Bit TSS Format". */
 struct tss {
     uint32_t reserved0;
     uint64_t rsp[3];

@@ -49,7 +49,10 @@
 #define RFLAGS_TF 0x100
 #define RFLAGS_IF 0x200
 
-/* MSRs (SDM Vol. 4, section 2.1 "Architectural MSRs"; x2APIC: Vol. 3A, section 11.12.1.2 "x2APIC Register Address Space"). */
+/*
+ * MSRs: SDM Vol. 4, section 2.1 "Architectural MSRs"; of the x2APIC: Vol. 3A, section 11.12.1.2 "x2APIC Register Address
+ * Space".
+ */
 #define IA32_TSC 0x10
 #define IA32_APIC_BASE 0x1B
 #define IA32_APIC_BASE_EXTD 0x400

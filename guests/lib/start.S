@@ -8,8 +8,9 @@
  *
  * The two messages are sent from the mode that they name; a guest that defines none of them says nothing (weak).
  *
- * Entry (guests/ABI.md): real mode, CS:IP = 0x800:0, the other segments 0, IF = 0. No stack is used before 64-bit mode.
- * Steps: SDM Vol. 3A, section 9.9.1 "Switching to Protected Mode" and 9.8.5 "Initializing IA-32e Mode".
+ * Entry (guests/ABI.md): real mode, CS:IP = 0x800:0, the other segments 0, IF = 0. No stack is used before
+ * 64-bit mode. Steps: SDM Vol. 3A, section 10.9.1 "Switching to Protected Mode" and 10.8.5 "Initializing IA-32e
+ * Mode".
  */
 #include "guests/lib/machine.h"
 
@@ -73,7 +74,7 @@ protected_mode:
     movl $guest_protected_mode_message, %esi
     PRINT
 
-    /* One PML4 entry, four page-directory pointers, 2048 large pages. A and D are set here, so the processor need not. */
+    /* One PML4 entry, four page directories, 2048 large pages. A and D are set here, so the processor need not. */
     movl $(pdpt + PAGE_TABLE_FLAGS), pml4
     movl $(page_directories + PAGE_TABLE_FLAGS), %eax
     movl $pdpt, %edi
@@ -90,7 +91,7 @@ protected_mode:
     addl $8, %edi
     loop 1b
 
-    /* 9.8.5: CR4.PAE, CR3, EFER.LME, CR0.PG, then a far jump into a 64-bit code segment. */
+    /* 10.8.5: CR4.PAE, CR3, EFER.LME, CR0.PG, then a far jump into a 64-bit code segment. */
     movl $CR4_PAE, %eax
     movl %eax, %cr4
     movl $pml4, %eax

@@ -4,8 +4,9 @@
  *     extern const char interrupt_stubs[VECTOR_COUNT][16];
  *     void interrupt_dispatch(struct interrupt_frame *frame);    (interrupt.c)
  *
- * A stub completes the frame (an error code of 0 where the processor pushes none, then the vector); the common part saves
- * all general registers, so that a handler may look at them and change them: struct interrupt_frame, lowest address first.
+ * A stub completes the frame (an error code of 0 where the processor pushes none, then the vector); the
+ * common part saves all general registers, so that a handler may look at them and change them: struct
+ * interrupt_frame, lowest address first.
  */
 #include "guests/lib/machine.h"
 

@@ -1,8 +1,8 @@
 /*
  * Ticks by the LAPIC's TSC-deadline timer (SDM Vol. 3A, section 11.5.4.1 "TSC-Deadline Mode").
  *
- * **No drift, no lost tick**: tick n is due at start + n * period, whatever happened before. A machine that stood still
- * for a while (a teleport) finds its deadlines in the past and makes the ticks up, one by one.
+ * **No drift, no lost tick**: tick n is due at start + n * period, whatever happened before. A machine that
+ * stood still for a while (a teleport) finds its deadlines in the past and makes the ticks up, one by one.
  */
 #ifndef TELEPOD_GUESTS_TIMER_H
 #define TELEPOD_GUESTS_TIMER_H

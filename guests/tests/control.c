@@ -1,6 +1,6 @@
 /*
- * control: writes to control registers, debug registers and MSRs that the manual forbids must raise #GP(0) and change
- * nothing; a few that it allows must work. The rules are quoted beside the values.
+ * control: writes to control registers, debug registers and MSRs that the manual forbids must raise #GP(0)
+ * and change nothing; a few that it allows must work. The rules are quoted beside the values.
  */
 #include "guests/lib/attempt.h"
 #include "guests/lib/guest.h"
@@ -42,7 +42,7 @@ static void check_refused(const char *name, const char *rule, int vector, uint64
         print("control: %s, %lu forbidden values refused\n", name, sizeof(trials) / sizeof(trials[0])); \
     }
 
-/* SDM Vol. 3A, section 2.5 "Control Registers"; Vol. 2B, "MOV--Move to/from Control Registers", 64-bit mode exceptions. */
+/* SDM Vol. 3A, section 2.5 "Control Registers"; Vol. 2B, "MOV--Move to/from Control Registers". */
 static const struct trial cr0_trials[] = {
     { "PG without PE", 0, CR0_PE },
     { "NW without CD", CR0_NW, CR0_CD },
@@ -84,7 +84,7 @@ static const struct trial dr_trials[] = {
 TRY_ALL(try_dr6, "DR6", dr_trials, read_dr6(), attempt_write_dr6)
 TRY_ALL(try_dr7, "DR7", dr_trials, read_dr7(), attempt_write_dr7)
 
-/* SDM Vol. 2B, "WRMSR--Write to Model Specific Register", and each MSR's description in Vol. 4. */
+/* SDM Vol. 2D, "WRMSR--Write to Model Specific Register", and each MSR's description in Vol. 4. */
 static const struct {
     const char *rule;
     uint32_t msr;
@@ -138,7 +138,7 @@ static void check_allowed(const char *what, bool works)
         guest_fail("%s does not work", what);
 }
 
-/* SDM Vol. 2C, "XSETBV--Set Extended Control Register"; Vol. 1, section 13.3 "Enabling the XSAVE Feature Set...". */
+/* SDM Vol. 2D, "XSETBV--Set Extended Control Register"; Vol. 1, section 13.3 "Enabling the XSAVE Feature Set..." */
 static void try_xcr0(void)
 {
     static const struct { const char *rule; uint32_t index; uint64_t value; } trials[] = {

@@ -1,6 +1,6 @@
 /*
- * exceptions: each with its vector, error code, RIP and CR2, as the manual says; and single steps, whose trap must come
- * after every instruction, also after one that made a virtual machine exit and was emulated.
+ * exceptions: each with its vector, error code, RIP and CR2, as the manual says; and single steps, whose trap
+ * must come after every instruction, also after one that made a virtual machine exit and was emulated.
  */
 #include "guests/lib/attempt.h"
 #include "guests/lib/guest.h"
@@ -19,7 +19,7 @@ static void expect(const char *what, uint64_t expected, uint64_t found)
         guest_fail("%s: expected 0x%lx, found 0x%lx", what, expected, found);
 }
 
-/* Exceptions: SDM Vol. 3A, section 6.15 "Exception and Interrupt Reference" ---------------------------------------- */
+/* Exceptions: SDM Vol. 3A, section 6.15 "Exception and Interrupt Reference" -------------------- */
 
 #define HOLE_INDEX 1024             /* the 2 MiB from 2 GiB on: no guest of the tests has that much RAM */
 #define HOLE_ADDRESS 0x80000000
@@ -75,7 +75,7 @@ static void test_exceptions(void)
     print("exceptions: vectors, error codes, RIP, CR2\n");
 }
 
-/* Single steps: SDM Vol. 3B, section 18.3.1.4 "Single-Step Exception Condition" -------------------------------------- */
+/* Single steps: SDM Vol. 3B, section 18.3.1.4 "Single-Step Exception Condition" ---------------- */
 
 #define STEPS 8
 static unsigned step_count;

@@ -1,12 +1,13 @@
 /*
- * fpu: all the state of a processor that a guest can see, filled with known values and compared again and again: x87, SSE,
- * AVX and every other XSAVE component that the CPU offers, debug registers (and that they still work), MSRs, control
- * registers, descriptor tables, general registers. It proves that state survives a teleport, and that guests side by side
- * do not see each other's. Each tick prints
+ * fpu: all the state of a processor that a guest can see, filled with known values and compared again and
+ * again: x87, SSE, AVX and every other XSAVE component that the CPU offers, debug registers (and that they
+ * still work), MSRs, control registers, descriptor tables, general registers. It proves that state survives a
+ * teleport, and that guests side by side do not see each other's. Each tick prints
  *
  *     state ok N
  *
- * Options: hz=20, count=40 (ticks until the verdict; 0: for ever), seed=1 (give guests side by side different ones).
+ * Options: hz=20, count=40 (ticks until the verdict; 0: for ever), seed=1 (give guests side by side different
+ * ones).
  */
 #include "guests/lib/attempt.h"
 #include "guests/lib/guest.h"
@@ -31,7 +32,7 @@ static void expect(const char *what, uint64_t expected, uint64_t found)
         guest_fail("%s is 0x%lx instead of 0x%lx at interrupt %lu", what, found, expected, timer_interrupts());
 }
 
-/* XSAVE state: SDM Vol. 1, section 13.4 "XSAVE Area" ---------------------------------------------------------------- */
+/* XSAVE state: SDM Vol. 1, section 13.4 "XSAVE Area" ------------------------------------------- */
 
 #define CPUID_XSAVE 0x0D
 #define CPUID_ECX_XSAVE (1u << 26)
@@ -75,8 +76,8 @@ static void compare_range(uint32_t offset, uint32_t size)
 {
     for (uint32_t i = offset; i < offset + size; i++)
         if (area_found[i] != area_wanted[i])
-            guest_fail("XSAVE area, offset %u: 0x%x instead of 0x%x at interrupt %lu", i, area_found[i], area_wanted[i],
-                       timer_interrupts());
+            guest_fail("XSAVE area, offset %u: 0x%x instead of 0x%x at interrupt %lu", i, area_found[i],
+                       area_wanted[i], timer_interrupts());
     bytes_compared += size;
 }
 
@@ -105,7 +106,7 @@ static void check_xsave_state(void)
     visit_ranges(compare_range);
 }
 
-/* MSRs -------------------------------------------------------------------------------------------------------------- */
+/* MSRs ----------------------------------------------------------------------------------------- */
 
 #define CANONICAL 0x00007FFFFFFFF000
 
@@ -150,7 +151,7 @@ static void check_msrs(void)
             expect(msrs[i].name, msrs[i].value, rdmsr(msrs[i].msr));
 }
 
-/* Registers --------------------------------------------------------------------------------------------------------- */
+/* Registers ------------------------------------------------------------------------------------ */
 
 #define DR7_WATCH_8_BYTES 0x99990455    /* all four: local, data writes, 8 bytes; bit 10 is always 1 */
 #define DR6_NOTHING 0xFFFF0FF0
@@ -220,14 +221,14 @@ static void check_watch(uint64_t tick)
 static void sleep_with_registers(uint64_t tick)
 {
     uint64_t n = random_number(tick);
-    register uint64_t r8 __asm__("r8") = n, r9 __asm__("r9") = n + 1, r10 __asm__("r10") = n + 2, r11 __asm__("r11") = n + 3,
-                      r12 __asm__("r12") = n + 4, r13 __asm__("r13") = n + 5, r14 __asm__("r14") = n + 6,
+    register uint64_t r8 __asm__("r8") = n, r9 __asm__("r9") = n + 1, r10 __asm__("r10") = n + 2,
+                      r11 __asm__("r11") = n + 3, r12 __asm__("r12") = n + 4, r13 __asm__("r13") = n + 5, r14 __asm__("r14") = n + 6,
                       r15 __asm__("r15") = n + 7, rax __asm__("rax") = n + 8, rbx __asm__("rbx") = n + 9,
                       rcx __asm__("rcx") = n + 10, rdx __asm__("rdx") = n + 11, rsi __asm__("rsi") = n + 12,
                       rdi __asm__("rdi") = n + 13;
     __asm__ volatile("sti\n\thlt\n\tcli"
-                     : "+r"(r8), "+r"(r9), "+r"(r10), "+r"(r11), "+r"(r12), "+r"(r13), "+r"(r14), "+r"(r15), "+r"(rax),
-                       "+r"(rbx), "+r"(rcx), "+r"(rdx), "+r"(rsi), "+r"(rdi) : : "memory");
+                     : "+r"(r8), "+r"(r9), "+r"(r10), "+r"(r11), "+r"(r12), "+r"(r13), "+r"(r14), "+r"(r15),
+                       "+r"(rax), "+r"(rbx), "+r"(rcx), "+r"(rdx), "+r"(rsi), "+r"(rdi) : : "memory");
     const uint64_t after[] = { r8, r9, r10, r11, r12, r13, r14, r15, rax, rbx, rcx, rdx, rsi, rdi };
     for (unsigned i = 0; i < sizeof(after) / sizeof(after[0]); i++)
         expect("a general register after HLT", n + i, after[i]);
@@ -244,7 +245,8 @@ void guest_main(void)
     load_msrs();
     load_registers();
     check_xsave_state();
-    print("fpu: XCR0 0x%lx, %lu bytes of XSAVE state, %lu MSRs, %lu registers\n", xcr0, bytes_compared, MSRS, REGISTERS);
+    print("fpu: XCR0 0x%lx, %lu bytes of XSAVE state, %lu MSRs, %lu registers\n", xcr0, bytes_compared, MSRS,
+          REGISTERS);
     for (uint64_t tick = 1; tick <= count || count == 0; tick++) {
         timer_arm(tick);
         sleep_with_registers(tick);

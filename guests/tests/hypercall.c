@@ -1,6 +1,6 @@
 /*
- * hypercall: instructions that this machine does not have must raise #UD, whatever the hypervisor below uses them for:
- * the VMX and SMX instructions, and all whose CPUID bit is clear.
+ * hypercall: instructions that this machine does not have must raise #UD, whatever the hypervisor below uses
+ * them for: the VMX and SMX instructions, and all whose CPUID bit is clear.
  */
 #include "guests/lib/attempt.h"
 #include "guests/lib/guest.h"

@@ -1,8 +1,8 @@
 /*
- * inject: interrupts and NMIs in the order and at the instruction that the manual says, among instructions that make a
- * virtual machine exit. Stages: self IPIs and priorities, interrupt windows, NMI blocking, delivery by way of pages that
- * were never touched, and a storm of timer interrupts with a watch over the general registers.
- * Option: turns=20000 of the storm.
+ * inject: interrupts and NMIs in the order and at the instruction that the manual says, among instructions
+ * that make a virtual machine exit. Stages: self IPIs and priorities, interrupt windows, NMI blocking,
+ * delivery by way of pages that were never touched, and a storm of timer interrupts with a watch over the
+ * general registers. Option: turns=20000 of the storm.
  */
 #include "guests/lib/attempt.h"
 #include "guests/lib/guest.h"
@@ -24,7 +24,7 @@ static void expect(const char *what, uint64_t expected, uint64_t found)
         guest_fail("%s: expected 0x%lx, found 0x%lx", what, expected, found);
 }
 
-/* Self IPIs: SDM Vol. 3A, section 11.8.3 "Interrupt, Task, and Processor Priority" ---------------------------------- */
+/* Self IPIs: SDM Vol. 3A, section 11.8.3 "Interrupt, Task, and Processor Priority" ------------- */
 
 /* What ran, in order: vectors; the return from a nested one is its vector + 100. */
 #define LOG_MAX 16
@@ -66,7 +66,10 @@ static void expect_log(const char *what, const unsigned *events, unsigned count)
     log_count = 0;
 }
 #define EXPECT_LOG(what, ...) \
-    expect_log(what, (const unsigned[]){ __VA_ARGS__ }, sizeof((const unsigned[]){ __VA_ARGS__ }) / sizeof(unsigned))
+    do { \
+        static const unsigned events_[] = { __VA_ARGS__ }; \
+        expect_log(what, events_, sizeof(events_) / sizeof(events_[0])); \
+    } while (0)
 
 static void test_ipis(void)
 {
@@ -100,7 +103,7 @@ static void test_ipis(void)
     print("inject: self IPIs and priorities\n");
 }
 
-/* Windows: SDM Vol. 3A, section 6.8.1 "Masking Maskable Hardware Interrupts" ----------------------------------------- */
+/* Windows: SDM Vol. 3A, section 6.8.1 "Masking Maskable Hardware Interrupts" ------------------- */
 
 /* Runs `text` with VECTOR_LOW pending and IF = 0, and checks that the interrupt came at the label 1 in it. */
 #define CHECK_WINDOW(what, text) \
@@ -130,7 +133,7 @@ static void test_windows(void)
     print("inject: interrupt windows\n");
 }
 
-/* NMI: SDM Vol. 3A, section 6.7.1 "Handling Multiple NMIs" ----------------------------------------------------------- */
+/* NMI: SDM Vol. 3A, section 6.7.1 "Handling Multiple NMIs" ------------------------------------- */
 
 #define NMIS 3
 static volatile unsigned nmi_count, nmi_depth, nmi_depth_max;
@@ -177,7 +180,7 @@ static void test_nmis(void)
     print("inject: NMIs\n");
 }
 
-/* Delivery by way of fresh pages ------------------------------------------------------------------------------------ */
+/* Delivery by way of fresh pages --------------------------------------------------------------- */
 
 #define FRESH_FIRST 0x200000
 #define FRESH_STRIDE 0x11000            /* a page in 17: all of the 2 MiB regions, at changing places */
@@ -215,7 +218,7 @@ static void test_fresh_pages(void)
     print("inject: %lu deliveries on fresh pages\n", 3 * rounds);
 }
 
-/* The storm --------------------------------------------------------------------------------------------------------- */
+/* The storm ------------------------------------------------------------------------------------ */
 
 #define STORM_HZ 2000
 
@@ -226,8 +229,8 @@ static void check_registers(uint64_t seed)
                       r14 __asm__("r14") = seed + 6, r15 __asm__("r15") = seed + 7, rsi __asm__("rsi") = seed + 8,
                       rdi __asm__("rdi") = seed + 9;
     __asm__ volatile("sti\n\tcpuid\n\tinb $0x80, %%al\n\tnop\n\tcli"
-                     : "+r"(r8), "+r"(r9), "+r"(r10), "+r"(r11), "+r"(r12), "+r"(r13), "+r"(r14), "+r"(r15), "+r"(rsi),
-                       "+r"(rdi)
+                     : "+r"(r8), "+r"(r9), "+r"(r10), "+r"(r11), "+r"(r12), "+r"(r13), "+r"(r14), "+r"(r15),
+                       "+r"(rsi), "+r"(rdi)
                      : : "rax", "rbx", "rcx", "rdx", "memory");
     const uint64_t after[] = { r8, r9, r10, r11, r12, r13, r14, r15, rsi, rdi };
     for (unsigned i = 0; i < sizeof(after) / sizeof(after[0]); i++)

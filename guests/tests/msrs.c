@@ -1,7 +1,7 @@
 /*
- * msrs: RDMSR and WRMSR all over the place. An MSR may be there or raise #GP, nothing else; and the pod must go on, and so
- * must this guest. What can be read is written back, and then given all ones; what cannot be read is given 0 and all ones.
- * If a write of all ones is accepted, the old value must be accepted again.
+ * msrs: RDMSR and WRMSR all over the place. An MSR may be there or raise #GP, nothing else; and the pod must
+ * go on, and so must this guest. What can be read is written back, and then given all ones; what cannot be
+ * read is given 0 and all ones. If a write of all ones is accepted, the old value must be accepted again.
  */
 #include "guests/lib/attempt.h"
 #include "guests/lib/guest.h"

@@ -1,7 +1,7 @@
 /*
- * ports: IN and OUT at every port, as byte, word and doubleword, and the string forms at one. Nothing must happen: what
- * nobody answers reads as all ones (guests/ABI.md). Left out: the exit port, and COM1, which carries the verdict.
- * Option: last=65535, to stop earlier.
+ * ports: IN and OUT at every port, as byte, word and doubleword, and the string forms at one. Nothing must
+ * happen: what nobody answers reads as all ones (guests/ABI.md). Left out: the exit port, and COM1, which
+ * carries the verdict. Option: last=65535, to stop earlier.
  */
 #include "guests/lib/guest.h"
 #include "guests/lib/insn.h"

@@ -416,7 +416,7 @@ bool command_describe(enum command_verb verb, char *synopsis, size_t size, const
 {
     static const char *const arguments[] = {
         [ARGUMENT_NONE] = "", [ARGUMENT_NAME] = "NAME", [ARGUMENT_PEER] = "PEER[:PORT]",
-        [ARGUMENT_NUMBER] = "POSITION", [ARGUMENT_WORD] = "WORD",
+        [ARGUMENT_NUMBER] = "POSITION", [ARGUMENT_WORD] = "NAME",
     };
     size_t used;
 

@@ -1,6 +1,7 @@
 /*
- * The guests' pure parts, on the host: formatting, the command line, the dirtier's patterns against a plain simulation, and
- * its truth against pages that are written step by step. Linked with $(GUEST_PURE) of guests/build.mk.
+ * The guests' pure parts, on the host: formatting, the command line, the dirtier's patterns against a plain
+ * simulation, and its truth against pages that are written step by step. Linked with $(GUEST_PURE) of
+ * guests/build.mk.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +15,7 @@
 #include "guests/lib/cmdline.h"
 #include "guests/lib/format.h"
 
-/* Formatting ------------------------------------------------------------------------------------------------------ */
+/* Formatting ----------------------------------------------------------------------------------- */
 
 static char output[256];
 static size_t output_length;
@@ -49,7 +50,7 @@ static void test_format(void **state)
     assert_string_equal(formatted("%q%"), "q");
 }
 
-/* The command line ------------------------------------------------------------------------------------------------ */
+/* The command line ----------------------------------------------------------------------------- */
 
 static void test_cmdline_number(void **state)
 {
@@ -88,7 +89,7 @@ static void test_cmdline_choice(void **state)
     assert_int_equal(index, 1);
 }
 
-/* Patterns -------------------------------------------------------------------------------------------------------- */
+/* Patterns ------------------------------------------------------------------------------------- */
 
 #define PAGES_MAX 256
 
@@ -148,7 +149,7 @@ static void test_pattern_valid(void **state)
         assert_false(pattern_valid(&bad[i]));
 }
 
-/* The truth ------------------------------------------------------------------------------------------------------- */
+/* The truth ------------------------------------------------------------------------------------ */
 
 #define ROUNDS 300
 static const struct truth truth = { .content_first = 256, .content_pages = 4 };

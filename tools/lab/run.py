@@ -1,0 +1,102 @@
+"""`make run`: a guest moves from one pod to another while it runs, and the story of it."""
+import json
+import shutil
+import time
+
+from . import oracle, places
+from .emulators import settings_of_platform
+from .errors import expect, expect_equal
+from .pair import CHECKS, Pair, Traveller
+from .settings import Guest, Machine
+from .story import Story, flight_table, round_line
+
+SETTINGS = Machine(ips=50_000_000)
+BEFORE_S, AFTER_S = 2, 3
+LEAST_TICKS = 10          # on each pod
+TOLD_EVERY = 10           # ticks of the clock, outside of the teleport
+CLOCK_RATIO = (0.8, 1.25)
+GUESTS = {"clock": Guest("clock", console="com2"), "dirtier": Guest("dirtier", console="com2")}
+
+
+def write_logs(pair, directory):
+    for pod in pair.pods:
+        if hasattr(pod, "log"):
+            text = pod.log.text() + f"\n---- COM2 of {pod.name}: its guests ----\n" + pod.com2.log.text() + "\n"
+            (directory / f"{pod.name}.log").write_text(text)
+
+
+def count_here(guest, text):
+    return len(oracle.letters_of(text)) if guest == "dirtier" else text.count("\ntick ")
+
+
+class Watch:
+    """Which of a guest's lines are told: all while it moves, some ticks before and after."""
+
+    def __init__(self, story, pair):
+        self.moving = False
+        for pod in pair.pods:
+            story.follow(f"{pod.name} guest", pod.com2.log, self.wants, pod.com2.log.position)
+
+    def wants(self, line):
+        tick = oracle.TICK.match(line)
+        return self.moving or not tick or int(tick[1]) % TOLD_EVERY == 0
+
+
+def travel(story, pair, guest):
+    """The move, and all that must be true of it. Returns the flight record."""
+    pair.ready()
+    story.tell("lab", f"both pods answer; starting {guest} on pod-a")
+    watch = Watch(story, pair)
+    clocks = [pod.clock() for pod in pair.pods]
+    traveller = Traveller(pair, guest)
+    traveller.run_for(BEFORE_S)
+    story.tell("lab", f"{guest} runs; teleporting it to pod-b at {pair.b.peer_address}, with an audit of every frame")
+    watch.moving = True
+    flight = traveller.move(on_event=lambda event: "round" in event and story.tell("teleport", round_line(event)))
+    before = count_here(guest, traveller._past[-1])
+    watch.moving = False
+    story.tell("lab", f"{guest} runs on pod-b; watching it")
+    traveller.run_for(AFTER_S)
+    if guest == "dirtier":
+        story.tell("lab", "in the guest: " + traveller.verify_memory())
+        oracle.check_status(traveller.ask("?", r"# dirtier: \w+ rounds=.*\n"))
+    after = count_here(guest, traveller.here)
+    total = CHECKS[guest](traveller.text)
+    expect(before >= LEAST_TICKS and after >= LEAST_TICKS,
+           f"too little happened on each pod: {before} ticks on pod-a, {after} on pod-b")
+    guests = {pod.name: [g["name"] for g in pod.control.must("list")["guests"]] for pod in pair.pods}
+    expect_equal(guests, {"pod-a": [], "pod-b": [guest]}, "guests of the two pods")
+    story.tell("lab", f"right: {total} ticks, {before} on pod-a and {after} on pod-b, none lost, repeated or out of order; "
+               f"the TSC never ran backwards; {flight['audit']['frames']} frames audited, none differs")
+    for pod, clock in zip(pair.pods, clocks):
+        ratio = pod.clock_ratio(clock)
+        story.tell("lab", f"{pod.name}: virtual time / host time = {ratio:.3f}" +
+                   ("" if CLOCK_RATIO[0] <= ratio <= CLOCK_RATIO[1] else "; the host was too slow: take no figure from this run"))
+    return flight
+
+
+def run(guest, platform):
+    if guest not in GUESTS:
+        print(f"GUEST={guest} is not known to `make run`: {' or '.join(GUESTS)}")
+        return 2
+    settings = settings_of_platform(platform, SETTINGS)
+    directory = places.BUILD / "run"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    story = Story()
+    started = time.monotonic()
+    story.tell("lab", f"two pods: {settings.describe()}")
+    pair = Pair(settings, list(GUESTS.values()), directory)
+    with pair:
+        try:
+            for pod in pair.pods:
+                story.follow(pod.name, pod.log, lambda line: line.startswith(("[", "telepod:")))
+            flight = travel(story, pair, guest)
+        finally:
+            write_logs(pair, directory)
+    record = directory / "teleport.json"
+    record.write_text(json.dumps(flight, indent=1) + "\n")
+    print("\n" + flight_table(flight, record))
+    print(f"{record.relative_to(places.ROOT)} is the flight record; pod-a.log and pod-b.log beside it are the consoles. "
+          f"{time.monotonic() - started:.1f} s in all.")
+    return 0
