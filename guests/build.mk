@@ -21,7 +21,8 @@ GUEST_IMAGES  := $(GUEST_NAMES:%=$(GUEST_OUT)/%.elf) $(GUEST_TESTS:%=$(GUEST_OUT
 # No SSE in C code: the fpu guest owns those registers, and interrupt handlers do not save them. No red zone,
 # because an interrupt pushes onto the stack that it finds. Sections, so that each image holds only what it calls.
 GUEST_CFLAGS  := -std=gnu11 -O2 -g -I. -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
-    -march=x86-64 -fno-stack-protector -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -fcf-protection=none \
+    -march=x86-64 -fno-stack-protector -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns \
+    -fcf-protection=none \
     -ffunction-sections -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 GUEST_LDFLAGS := -nostdlib -static -no-pie -Wl,-T,guests/lib/guest.ld -Wl,--gc-sections -Wl,--build-id=none \
     -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -Wl,--fatal-warnings -Wl,--strip-debug

@@ -1,7 +1,7 @@
 /*
  * clock: numbered ticks on the serial port, and a watch over time itself.
  *
- *     tick N tsc T late L         N from 1; T the TSC when the tick is handled; L how far after its deadline, TSC ticks
+ *     tick N tsc T late L         N from 1; T the TSC when it is handled; L how far after its deadline, TSC ticks
  *     clock: ERROR ...            the TSC ran backwards; a tick came early, twice, or not at all
  *
  * Options: hz=20, count=0 (ticks until the verdict; 0: for ever).

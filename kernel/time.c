@@ -14,6 +14,8 @@
 #define FS_PER_S 1000000000000000UL
 
 #define PM_TIMER_HZ 3579545UL   /* ACPI 6.4, 4.8.3.3 "Power Management Timer" */
+/* The bits that every PM timer has. The FADT's word on 32 is not believed: Bochs's wraps at 24 though OVMF says 32. */
+#define PM_TIMER_MASK 0xffffffUL
 #define HPET_CAPABILITIES 0x000 /* IA-PC HPET 1.0a, 2.3.4: the period in fs in the upper half */
 #define HPET_CONFIGURATION 0x010
 #define HPET_ENABLE BIT(0)
@@ -92,7 +94,7 @@ static void reference_open(struct reference *r)
     const struct acpi_info *acpi = acpi_get();
 
     if (acpi->pm_timer_port)
-        *r = (struct reference){ "acpi-pm", PM_TIMER_HZ, acpi->pm_timer_32bit ? UINT32_MAX : 0xffffff, read_pm_timer };
+        *r = (struct reference){ "acpi-pm", PM_TIMER_HZ, PM_TIMER_MASK, read_pm_timer };
     else if (!hpet_open(r))
         pit_open(r);
 }

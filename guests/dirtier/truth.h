@@ -2,8 +2,8 @@
  * What every page must contain, as a pure function of its number and its round (how often it was written):
  *
  *   round 0    the ground: random words for the first content_pages pages, zeros for the rest;
- *   round r    the ground, with a stamp in the first words (page number, round, checksum of both), and a mark in one word
- *              whose place changes from round to round. A write restores the ground under the old mark.
+ *   round r    the ground, with a stamp in the first words (page number, round, checksum of both), and a mark in one
+ *              word whose place changes from round to round. A write restores the ground under the old mark.
  *
  * So each write changes a few words only, as QEMU's migration test changes one byte a page, yet no two rounds
  * of a page look the same, no two pages look the same, and a page that is half old and half new is neither.

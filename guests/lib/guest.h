@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 extern const char guest_name[];     /* defined by the guest; begins its verdict */
-void guest_main(void);              /* defined by the guest; interrupts are off. When it returns, the guest has passed. */
+void guest_main(void);              /* defined by the guest; interrupts are off. Returns: the guest has passed. */
 void guest_start(void);             /* called by start.S */
 
 void print(const char *text, ...) __attribute__((format(printf, 1, 2)));

@@ -222,7 +222,8 @@ static void sleep_with_registers(uint64_t tick)
 {
     uint64_t n = random_number(tick);
     register uint64_t r8 __asm__("r8") = n, r9 __asm__("r9") = n + 1, r10 __asm__("r10") = n + 2,
-                      r11 __asm__("r11") = n + 3, r12 __asm__("r12") = n + 4, r13 __asm__("r13") = n + 5, r14 __asm__("r14") = n + 6,
+                      r11 __asm__("r11") = n + 3, r12 __asm__("r12") = n + 4,
+                      r13 __asm__("r13") = n + 5, r14 __asm__("r14") = n + 6,
                       r15 __asm__("r15") = n + 7, rax __asm__("rax") = n + 8, rbx __asm__("rbx") = n + 9,
                       rcx __asm__("rcx") = n + 10, rdx __asm__("rdx") = n + 11, rsi __asm__("rsi") = n + 12,
                       rdi __asm__("rdi") = n + 13;

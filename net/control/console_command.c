@@ -119,7 +119,7 @@ static bool pass_input(struct session *session, struct vm *vm, struct pending *p
             return false;
         pending->count += got;
     }
-    taken = vm_console_write(vm, pending->bytes, pending->count);
+    taken = pending->count ? vm_console_write(vm, pending->bytes, pending->count) : 0;
     pending->count -= taken;
     memmove(pending->bytes, pending->bytes + taken, pending->count);
     return true;

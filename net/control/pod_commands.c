@@ -4,6 +4,8 @@
 #include "kernel/arch/insn.h"
 #include "kernel/console.h"
 #include "kernel/log.h"
+#include "kernel/thread.h"
+#include "kernel/time.h"
 #include "net/control/control.h"
 #include "net/control/handlers.h"
 #include "vmx/vm.h"
@@ -14,6 +16,7 @@
 /* Bochs and QEMU: the debug port reads as its own number where it exists. Bochs's power-off port takes a word. */
 #define DEBUG_PORT 0xe9
 #define BOCHS_SHUTDOWN_PORT 0x8900
+#define POWER_OFF_MS 1000           /* a machine may take its time to go off */
 
 void handle_help(struct session *session, const struct command *command)
 {
@@ -87,6 +90,7 @@ static void power_off(void)
         for (size_t i = 0; i < strlen(word); i++)
             outb(BOCHS_SHUTDOWN_PORT, (uint8_t)word[i]);
     acpi_power_off();
+    thread_sleep_until(time_after_ms(POWER_OFF_MS));
 }
 
 void handle_shutdown(struct session *session, const struct command *command)

@@ -23,9 +23,13 @@ void flight_add_phase(struct flight *f, const char *name, bool on_target, bool i
     };
 }
 
-uint64_t flight_downtime_ns(const struct flight *f)
+bool flight_downtime_ns(const struct flight *f, uint64_t *ns)
 {
-    return f->running_ns > f->pause_ns ? f->running_ns - f->pause_ns : 0;
+    uint64_t end = f->running_ns ? f->running_ns : f->kept_ns;
+    if (!f->pause_ns || !end)
+        return false;
+    *ns = end > f->pause_ns ? end - f->pause_ns : 0;
+    return true;
 }
 
 /* The facts of all rounds, as the stop policy wants them. */
@@ -104,7 +108,11 @@ static void totals_to_json(const struct flight *f, struct json *j)
     json_u64(j, "bytes", f->bytes);
     json_u64(j, "state_bytes", f->state_bytes);
     json_u64(j, "total_us", f->end_ns / NS_PER_US);
-    json_u64(j, "downtime_us", flight_downtime_ns(f) / NS_PER_US);
+    uint64_t downtime;
+    if (flight_downtime_ns(f, &downtime))
+        json_u64(j, "downtime_us", downtime / NS_PER_US);
+    if (!f->round_count)
+        return;
     json_u64(j, "floor_us", flight_floor_ns(f) / NS_PER_US);
     json_object_begin(j, "floor");
     json_u64(j, "residual_pages", f->residual_pages);

@@ -51,7 +51,8 @@ struct flight {
     uint32_t phase_count;
     struct flight_phase phases[FLIGHT_PHASES_MAX];
     uint64_t origin_ns;        /* source's clock at the start: the axis's zero */
-    uint64_t pause_ns, running_ns, end_ns;   /* on the axis; 0: did not happen */
+    uint64_t pause_ns, running_ns, end_ns;   /* on the axis; 0: did not happen, or is not known */
+    uint64_t kept_ns;          /* the guest, paused and not moved, ran on here at this time; 0: was not paused */
 
     bool audited;
     uint64_t audit_frames, audit_different;
@@ -61,8 +62,11 @@ struct flight {
 void flight_add_phase(struct flight *f, const char *name, bool on_target, bool in_downtime, uint64_t start_ns,
                       uint64_t end_ns);
 
-/* Guest stood still: from the pause on the source to the first entry on the target. 0 unless it moved. */
-uint64_t flight_downtime_ns(const struct flight *f);
+/*
+ * How long the guest stood still: from the pause on the source to its first entry, on the target if it moved, here if it was
+ * kept. False: it did not stand still, or nobody measured it (it moved out of doubt, and the target's times were lost).
+ */
+bool flight_downtime_ns(const struct flight *f, uint64_t *ns);
 
 /*
  * Below this no implementation could go on this link: the residual bytes at the measured bandwidth, PREPARE and READY (a

@@ -535,8 +535,10 @@ static void finish_kept(struct source *s)
     if (s->tracking)
         vm_track_stop(s->vm);
     s->vm->teleporting = false;
-    if (!s->was_paused && s->vm->state == VM_PAUSED)
+    if (!s->was_paused && s->vm->state == VM_PAUSED) {
         vm_resume(s->vm);
+        s->flight->kept_ns = teleport_now_ns() - s->flight->origin_ns;
+    }
     if (s->channel.stream && !s->options.cut[0])
         channel_send_now(&s->channel, RECORD_ABORT, &text);
     channel_close(&s->channel, s->options.cut[0] != '\0');

@@ -117,7 +117,7 @@ static void show_pod_stats(const cJSON *reply, struct table *t, FILE *out)
 {
     const cJSON *pages = field(reply, "pages"), *heap = field(reply, "heap"), *item;
 
-    fprintf(out, "pod %s: up %.3f s, TSC %.3f MHz (measured by %s), VT-x %s\n", field_text(reply, "pod"),
+    fprintf(out, "pod %s: up %.3f s, TSC %.3f MHz (measured by %s), VT-x: %s\n", field_text(reply, "pod"),
             field_number(reply, "uptime_us") / US_PER_S, field_number(reply, "tsc_hz") / US_PER_S,
             field_text(reply, "tsc_hz_measured_by"), field_text(reply, "vmx"));
     fprintf(out, "memory: %.1f of %.1f MiB free, %.0f free blocks of 2 MiB; heap: %.0f bytes in %.0f blocks; %.0f threads\n",

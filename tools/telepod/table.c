@@ -66,7 +66,7 @@ void table_print(const struct table *table, FILE *out)
                 fprintf(out, "  %*s", widths[i], cell);
             else if (i + 1 < table->columns)
                 fprintf(out, "  %-*s", widths[i], cell);
-            else
+            else if (*cell)
                 fprintf(out, "  %s", cell);
         }
         fputc('\n', out);
