@@ -8,7 +8,7 @@ PURE_SRCS := $(filter-out kernel/lib/mem.c,$(wildcard kernel/lib/*.c)) \
     vmx/fields.c vmx/controls.c vmx/cpuid.c vmx/cpuid_build.c vmx/cpuid_features.c vmx/policy.c vmx/sections.c \
     $(wildcard vmx/devices/*.c vmx/loader/*.c) \
     net/port/ack_merge.c net/port/arena.c net/port/checksum.c \
-    net/control/command.c net/control/line.c \
+    net/control/command.c net/control/words.c net/control/line.c \
     guests/dirtier/pattern.c guests/dirtier/truth.c guests/lib/cmdline.c guests/lib/format.c \
     $(addprefix net/teleport/,clock.c flight.c handover.c messages.c stop_policy.c wire.c)
 

@@ -83,6 +83,7 @@ void vcpu_inject(struct vcpu *vcpu)
     int vector = lapic_pending_vector(&vcpu->lapic);
     if (vector >= 0 && !injected && interrupt_window_open()) {
         lapic_accept(&vcpu->lapic, (uint8_t)vector);
+        vcpu_lapic_changed(vcpu); /* with its IRR bit clear, a periodic timer wants its next expiry seen again */
         write_event(&(struct vcpu_event){ .info = event_info(INTERRUPTION_EXTERNAL_INTERRUPT, (uint8_t)vector) });
         vector = lapic_pending_vector(&vcpu->lapic);
     }

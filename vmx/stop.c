@@ -23,6 +23,7 @@ static const struct { enum vmcs_field field; const char *name; } dump_fields[] =
     DUMP(GUEST_PENDING_DEBUG_EXCEPTIONS), DUMP(VMCS_LINK_POINTER),
 };
 #define DUMP_FIELDS_A_LINE 3
+#define DUMP_REGISTERS_A_LINE 4
 
 static void dump_vmcs(void)
 {
@@ -32,6 +33,23 @@ static void dump_vmcs(void)
         used += (size_t)snprintf(line + used, sizeof line - used, "%s%s 0x%llx", used ? ", " : "", dump_fields[i].name,
                                  (unsigned long long)vmcs_read(dump_fields[i].field));
         if (i % DUMP_FIELDS_A_LINE == DUMP_FIELDS_A_LINE - 1 || i == ARRAY_SIZE(dump_fields) - 1) {
+            log_error("vmx", "  %s", line);
+            used = 0;
+        }
+    }
+}
+
+static void dump_registers(const struct vcpu *vcpu)
+{
+    static const char *const names[GPR_COUNT] = { "RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI",
+                                                  "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15" };
+    char line[256];
+    size_t used = 0;
+    for (unsigned i = 0; i < GPR_COUNT; i++) {
+        if (i != GPR_RSP) /* in the VMCS */
+            used += (size_t)snprintf(line + used, sizeof line - used, "%s%s 0x%llx", used ? ", " : "", names[i],
+                                     (unsigned long long)vcpu->gpr[i]);
+        if (i % DUMP_REGISTERS_A_LINE == DUMP_REGISTERS_A_LINE - 1) {
             log_error("vmx", "  %s", line);
             used = 0;
         }
@@ -65,4 +83,5 @@ void vcpu_stop_guest_dump(struct vcpu *vcpu, const char *format, ...)
     stop(vcpu, format, args);
     va_end(args);
     dump_vmcs();
+    dump_registers(vcpu);
 }

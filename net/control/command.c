@@ -9,13 +9,11 @@
 #include "kernel/lib/pod_config.h"
 #include "kernel/lib/util.h"
 
-#define WORDS_MAX (1 + COMMAND_ARGUMENTS_MAX + COMMAND_OPTIONS)
 #define SHOWN_MAX 40            /* characters of a word that an error repeats */
 #define MEMORY_MIN LARGE_PAGE_SIZE
 #define MEMORY_MAX (512 * GIB)
 #define US_PER_HOUR 3600000000UL
 #define MS_PER_HOUR 3600000UL
-#define HEX_DIGITS 2
 
 /* ---- what there is ------------------------------------------------------------------------------------------------ */
 
@@ -83,22 +81,7 @@ static const struct verb {
 };
 _Static_assert(ARRAY_SIZE(verbs) == COMMAND_VERBS, "each verb is described");
 _Static_assert(COMMAND_OPTIONS <= 64, "options fit the mask");
-
-/* ---- words -------------------------------------------------------------------------------------------------------- */
-
-struct word {
-    char *text;
-    char *value;       /* behind the '=' of key=value; NULL: no option */
-    bool quoted;       /* it has a quoted part, so it is no flag */
-};
-
-struct reader {
-    struct command *out;
-    const char *at, *end;
-    char *free;        /* in out->text; a decoded word is never longer than what it was written as, plus its NUL */
-    struct word words[WORDS_MAX];
-    uint32_t word_count;
-};
+_Static_assert(WORDS_MAX >= 1 + COMMAND_ARGUMENTS_MAX + COMMAND_OPTIONS, "a whole command fits");
 
 static enum err fail(struct command *out, enum err e, const char *format, ...) __attribute__((format(printf, 3, 4)));
 static enum err fail(struct command *out, enum err e, const char *format, ...)
@@ -106,138 +89,9 @@ static enum err fail(struct command *out, enum err e, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    vsnprintf(out->error, sizeof(out->error), format, args);
+    words_format_error(out->error, format, args);
     va_end(args);
-    for (char *c = out->error; *c; c++)     /* it may repeat a word that was written with escapes */
-        if (*c < ' ' || *c > '~')
-            *c = '?';
     return e;
-}
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static enum err check_bytes(struct command *out, const char *line, size_t size)
-{
-    if (size > COMMAND_LINE_MAX)
-        return fail(out, ERR_RANGE, "the line is longer than %d bytes", COMMAND_LINE_MAX);
-    for (size_t i = 0; i < size; i++) {
-        unsigned char c = (unsigned char)line[i];
-
-        if ((c < ' ' || c > '~') && c != '\t')
-            return fail(out, ERR_INVALID, "byte 0x%02x in column %u: a command is printable ASCII", c, (unsigned)i + 1);
-    }
-    return OK;
-}
-
-static int hex_digit(char c)
-{
-    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-    const char *found = c ? strchr(digits, c) : NULL;
-
-    return found ? (int)((found - digits) & 0xf) : -1;
-}
-
-/* \xHH, with r->at on the first H. */
-static enum err take_hex(struct reader *r)
-{
-    int value = 0;
-
-    for (int i = 0; i < HEX_DIGITS; i++) {
-        int digit = r->at < r->end ? hex_digit(*r->at) : -1;
-
-        if (digit < 0)
-            return fail(r->out, ERR_INVALID, "\\x needs two hexadecimal digits");
-        value = value << 4 | digit;
-        r->at++;
-    }
-    if (!value)
-        return fail(r->out, ERR_INVALID, "\\x00 cannot be written");
-    *r->free++ = (char)value;
-    return OK;
-}
-
-/* What stands behind a backslash. */
-static enum err take_escape(struct reader *r)
-{
-    static const char letters[] = "nrt\"\\", bytes[] = "\n\r\t\"\\";
-    const char *found = r->at < r->end ? strchr(letters, *r->at) : NULL;
-
-    if (r->at == r->end)
-        return fail(r->out, ERR_INVALID, "the line ends in the middle of an escape");
-    if (found) {
-        r->at++;
-        *r->free++ = bytes[found - letters];
-        return OK;
-    }
-    if (*r->at != 'x')
-        return fail(r->out, ERR_INVALID, "\\%c is no escape: use \\n \\r \\t \\\" \\\\ or \\xHH", *r->at);
-    r->at++;
-    return take_hex(r);
-}
-
-/* "...", with r->at behind the opening quote. */
-static enum err take_quoted(struct reader *r)
-{
-    while (r->at < r->end) {
-        char c = *r->at++;
-        enum err e = OK;
-
-        if (c == '"')
-            return OK;
-        if (c == '\\')
-            e = take_escape(r);
-        else
-            *r->free++ = c;
-        if (e != OK)
-            return e;
-    }
-    return fail(r->out, ERR_INVALID, "a quote is not closed");
-}
-
-static enum err take_word(struct reader *r)
-{
-    struct word *word = &r->words[r->word_count];
-
-    if (r->word_count == WORDS_MAX)
-        return fail(r->out, ERR_INVALID, "more than %d words", (int)WORDS_MAX);
-    *word = (struct word){ .text = r->free };
-    while (r->at < r->end && !is_blank(*r->at)) {
-        char c = *r->at++;
-        enum err e = OK;
-
-        if (c == '"') {
-            word->quoted = true;
-            e = take_quoted(r);
-        } else if (c == '=' && !word->value && !word->quoted) {
-            *r->free++ = '\0';
-            word->value = r->free;
-        } else {
-            *r->free++ = c;
-        }
-        if (e != OK)
-            return e;
-    }
-    *r->free++ = '\0';
-    r->word_count++;
-    return OK;
-}
-
-static enum err split(struct reader *r)
-{
-    for (;;) {
-        enum err e;
-
-        while (r->at < r->end && is_blank(*r->at))
-            r->at++;
-        if (r->at == r->end)
-            return OK;
-        e = take_word(r);
-        if (e != OK)
-            return e;
-    }
 }
 
 /* ---- values ------------------------------------------------------------------------------------------------------- */
@@ -367,26 +221,25 @@ static enum err take(struct command *out, const struct verb *verb, const struct 
 
 enum err command_parse(struct command *out, const char *line, size_t size)
 {
-    struct reader reader = { .out = out, .at = line, .end = line + size, .free = out->text };
+    const struct words *words = &out->words;
     const struct verb *verb;
-    char synopsis[COMMAND_ERROR_MAX];
+    char synopsis[WORDS_ERROR_MAX];
     const char *help;
     enum err e;
 
     memset(out, 0, sizeof(*out));
-    e = check_bytes(out, line, size);
-    e = e ? e : split(&reader);
+    e = words_split(&out->words, line, size, out->error);
     if (e != OK)
         return e;
-    if (!reader.word_count || reader.words[0].value)
+    if (!words->count || words->list[0].value)
         return fail(out, ERR_INVALID, "expected a command; help lists them");
-    while (out->verb < COMMAND_VERBS && strcmp(verbs[out->verb].name, reader.words[0].text))
+    while (out->verb < COMMAND_VERBS && strcmp(verbs[out->verb].name, words->list[0].text))
         out->verb++;
     if (out->verb == COMMAND_VERBS)
-        return fail(out, ERR_NOT_FOUND, "%.*s: no such command; help lists them", SHOWN_MAX, reader.words[0].text);
+        return fail(out, ERR_NOT_FOUND, "%.*s: no such command; help lists them", SHOWN_MAX, words->list[0].text);
     verb = &verbs[out->verb];
-    for (uint32_t i = 1; i < reader.word_count; i++) {
-        e = take(out, verb, &reader.words[i]);
+    for (uint32_t i = 1; i < words->count; i++) {
+        e = take(out, verb, &words->list[i]);
         if (e != OK)
             return e;
     }

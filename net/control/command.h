@@ -13,10 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "kernel/lib/err.h"
+#include "net/control/words.h"
 
-#define COMMAND_LINE_MAX 1024
 #define COMMAND_ARGUMENTS_MAX 2
-#define COMMAND_ERROR_MAX 192
 #define COMMAND_DEFAULT_PEER_PORT 7001
 
 enum command_verb {
@@ -31,7 +30,7 @@ enum command_option {
 };
 
 struct command_value {
-    const char *text;      /* the decoded word, in command->text; NULL: not given */
+    const char *text;      /* the decoded word, in command->words; NULL: not given */
     uint64_t number;       /* of a number, size or flag (0, 1), or the index of a choice */
 };
 
@@ -43,8 +42,8 @@ struct command {
     struct command_value options[COMMAND_OPTIONS];
     uint32_t peer_address;                 /* network byte order; of a verb with a peer argument */
     uint16_t peer_port;
-    char error[COMMAND_ERROR_MAX];         /* what is wrong with the line, in words; empty: nothing */
-    char text[2 * COMMAND_LINE_MAX];       /* the decoded words, each NUL-terminated */
+    char error[WORDS_ERROR_MAX];           /* what is wrong with the line, in words; empty: nothing */
+    struct words words;                    /* the line, taken apart */
 };
 
 /*

@@ -48,6 +48,7 @@ enum err teleport_listen(const struct pod_config *config);
 uint64_t teleport_boot_id(void);
 uint64_t teleport_now_ns(void);          /* this pod's clock as the wire has it */
 const char *teleport_pod_name(void);
+void teleport_set_pod_name(const char *name);   /* at most POD_NAME_MAX - 1 characters are kept */
 
 /* Our HELLO, for either side. */
 struct msg_hello teleport_hello(void);

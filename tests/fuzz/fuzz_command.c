@@ -17,7 +17,7 @@ static void check_value(const struct command *c, const struct command_value *val
 {
     if (!value->text)
         return;
-    require(value->text >= c->text || value->text[0] == '1');    /* a flag alone stands for 1 */
+    require(value->text >= c->words.text || value->text[0] == '1');    /* a flag alone stands for 1 */
     require(strlen(value->text) <= COMMAND_LINE_MAX);
 }
 

@@ -155,7 +155,7 @@ static void test_mistakes(void **state)
         { "li\001st", ERR_INVALID, "byte 0x01 in column 3" },
         { "list\x7f", ERR_INVALID, "byte 0x7f in column 5" },
         { "list \xc3\xa9", ERR_INVALID, "byte 0xc3 in column 6" },
-        { "help 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3", ERR_INVALID, "more than 21 words" },
+        { "help 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4", ERR_INVALID, "more than 24 words" },
     };
     struct command c;
 

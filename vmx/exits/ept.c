@@ -19,7 +19,7 @@ enum exit_action exit_ept_violation(struct vcpu *vcpu)
         vcpu_stop_guest_dump(vcpu, "EPT violation: %s 0x%llx inside its %llu MiB, RIP 0x%llx: the pod's own fault",
                              access_name(qualification), (unsigned long long)gpa, size / MIB, rip);
     else
-        vcpu_stop_guest_dump(vcpu, "EPT violation: %s 0x%llx outside its %llu MiB, RIP 0x%llx", access_name(qualification),
+        vcpu_stop_guest(vcpu, "EPT violation: %s 0x%llx outside its %llu MiB, RIP 0x%llx", access_name(qualification),
                         (unsigned long long)gpa, size / MIB, rip);
     return EXIT_LEAVE;
 }

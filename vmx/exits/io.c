@@ -6,7 +6,7 @@
 #include "kernel/lib/util.h"
 #include "kernel/log.h"
 #include "vmx/devices/uart.h"
-#include "vmx/exits/exits.h"
+#include "vmx/exits/io.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vm_internal.h"
@@ -15,18 +15,12 @@
 #define EXIT_PORT 0xf4
 #define NOTHING_THERE 0xff
 
-/* SDM Table 28-5 "Exit Qualification for I/O Instructions" */
-#define IO_SIZE(q) ((unsigned)((q) & 7) + 1)
-#define IO_IN BIT(3)
-#define IO_STRING BIT(4)
-#define IO_PORT(q) ((uint16_t)((q) >> 16))
-
 static bool is_uart(uint16_t port)
 {
     return port >= COM1_PORT && port < COM1_PORT + UART_PORT_COUNT;
 }
 
-static uint8_t read_byte(struct vcpu *vcpu, uint16_t port)
+uint8_t io_read_byte(struct vcpu *vcpu, uint16_t port)
 {
     if (is_uart(port))
         return uart_read(&vcpu->vm->uart, port - COM1_PORT);
@@ -34,7 +28,7 @@ static uint8_t read_byte(struct vcpu *vcpu, uint16_t port)
     return NOTHING_THERE;
 }
 
-static void write_byte(struct vcpu *vcpu, uint16_t port, uint8_t value)
+void io_write_byte(struct vcpu *vcpu, uint16_t port, uint8_t value)
 {
     uint8_t sent;
     if (is_uart(port)) {
@@ -61,16 +55,13 @@ enum exit_action exit_io(struct vcpu *vcpu)
     uint16_t port = IO_PORT(q);
     unsigned size = IO_SIZE(q);
     uint32_t value = 0;
-    if (q & IO_STRING) {
-        vcpu_stop_guest(vcpu, "string I/O (%s) at port 0x%x, RIP 0x%llx: not emulated", q & IO_IN ? "INS" : "OUTS", port,
-                        (unsigned long long)vmcs_read(GUEST_RIP));
-        return EXIT_LEAVE;
-    }
+    if (q & IO_STRING)
+        return exit_io_string(vcpu, q);
     for (unsigned i = 0; i < size; i++) {
         if (q & IO_IN)
-            value |= (uint32_t)read_byte(vcpu, (uint16_t)(port + i)) << (8 * i);
+            value |= (uint32_t)io_read_byte(vcpu, (uint16_t)(port + i)) << (8 * i);
         else
-            write_byte(vcpu, (uint16_t)(port + i), (uint8_t)(vcpu->gpr[GPR_RAX] >> (8 * i)));
+            io_write_byte(vcpu, (uint16_t)(port + i), (uint8_t)(vcpu->gpr[GPR_RAX] >> (8 * i)));
     }
     if (q & IO_IN)
         set_rax(vcpu, size, value);

@@ -1,0 +1,107 @@
+/* How a teleport ends: the guest moved, or it was kept. */
+#include "net/teleport/source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kernel/lib/crc32c.h"
+#include "kernel/lib/util.h"
+#include "kernel/log.h"
+#include "kernel/thread.h"
+#include "kernel/time.h"
+
+#define ROOM "teleport"
+#define AUDIT_FRAMES_PER_RECORD 2048
+
+/* What the target's clock saw, on the source's axis. A guest moved out of doubt has no RUNNING: the pod says no figure. */
+static void record_target_phases(struct source *s)
+{
+    struct flight *f = s->flight;
+    const struct msg_running *r = &s->running;
+    if (!r->epoch)
+        return;
+    uint64_t prepare_ns = clock_target_to_source(&f->clock, r->prepare_ns);
+    uint64_t ready_ns = clock_target_to_source(&f->clock, r->ready_ns);
+    uint64_t commit_ns = clock_target_to_source(&f->clock, r->commit_ns);
+    uint64_t running_ns = clock_target_to_source(&f->clock, r->running_ns);
+    flight_add_phase(f, "load", true, true, prepare_ns, ready_ns);
+    flight_add_phase(f, "await commit", true, true, ready_ns, commit_ns);
+    flight_add_phase(f, "resume", true, true, commit_ns, running_ns);
+    f->running_ns = running_ns - f->origin_ns;
+}
+
+/* Every frame as it was at the pause against every frame as the target stored it. Outside the downtime. */
+static enum err audit(struct source *s)
+{
+    uint64_t frames = guest_memory_frames(&s->vm->memory);
+    uint8_t *payload = malloc(16 + 4 * AUDIT_FRAMES_PER_RECORD);
+    struct msg_audit_result result;
+    enum err e = payload ? OK : ERR_NO_MEMORY;
+
+    for (uint64_t first = 0; !e && first < frames; first += AUDIT_FRAMES_PER_RECORD) {
+        uint64_t count = MIN(frames - first, (uint64_t)AUDIT_FRAMES_PER_RECORD);
+        wire_put_u64(payload, first);
+        wire_put_u64(payload + 8, count);
+        for (uint64_t i = 0; i < count; i++) {
+            const void *content = guest_memory_frame(&s->vm->memory, (struct gfn){ first + i });
+            wire_put_u32(payload + 16 + 4 * i, crc32c_update(0, content, PAGE_SIZE));
+            if (i % WORK_BETWEEN_YIELDS == 0)
+                thread_yield();
+        }
+        e = channel_send(&s->channel, RECORD_AUDIT, payload, (uint32_t)ALIGN_UP(16 + 4 * count, 8));
+    }
+    free(payload);
+    e = e ? e : channel_flush(&s->channel);
+    e = e ? e : channel_expect(&s->channel, RECORD_AUDIT_RESULT, &result);
+    if (e)
+        return e;
+    s->flight->audited = true;
+    s->flight->audit_frames = result.frames;
+    s->flight->audit_different = result.different;
+    return OK;
+}
+
+void source_finish_moved(struct source *s)
+{
+    struct msg_commit goodbye = { .epoch = s->epoch };
+    s->vm->state = VM_MOVED;
+    s->flight->outcome = "moved";
+    s->flight->end_ns = teleport_now_ns() - s->flight->origin_ns;
+    s->flight->bytes = s->channel.bytes_sent;
+    record_target_phases(s);
+    if (s->options.audit && s->running.epoch && audit(s))
+        log_error(ROOM, "%s: the audit did not end: %s", s->vm->name, s->channel.why);
+    if (s->channel.stream && !channel_send_now(&s->channel, RECORD_GOODBYE, &goodbye))
+        stream_drain(s->channel.stream, time_after_us(s->options.timeout_us));
+    channel_close(&s->channel, false);
+    s->vm->teleporting = false;
+    vm_destroy(s->vm);
+}
+
+/* The guest runs on here, with nothing lost: tracking ends, and the next teleport begins with every frame. */
+void source_finish_kept(struct source *s)
+{
+    struct msg_text text = { .epoch = s->epoch };
+    snprintf(text.text, sizeof text.text, "%s", s->flight->reason);
+    s->flight->outcome = "kept";
+    s->flight->bytes = s->channel.bytes_sent;
+    if (s->vm->state == VM_IN_DOUBT)
+        s->vm->state = VM_PAUSED;
+    if (s->tracking)
+        vm_track_stop(s->vm);
+    s->vm->teleporting = false;
+    if (!s->was_paused && s->vm->state == VM_PAUSED) {
+        vm_resume(s->vm);
+        s->flight->kept_ns = teleport_now_ns() - s->flight->origin_ns;
+    }
+    if (s->channel.stream && !s->options.cut[0])
+        channel_send_now(&s->channel, RECORD_ABORT, &text);
+    channel_close(&s->channel, s->options.cut[0] != '\0');
+    s->flight->end_ns = teleport_now_ns() - s->flight->origin_ns;
+}
+
+void source_release(struct source *s)
+{
+    free(s->dirty.words);
+    free(s);
+}

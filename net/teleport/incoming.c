@@ -1,0 +1,199 @@
+/*
+ * Machines on their way in: what they take, how long they may stay, and how they end.
+ *
+ * **A machine that comes in never runs before COMMIT.** Between READY and COMMIT it outlives its connection for
+ * WAITING_LIFETIME_US, so that a source in doubt can ask; then all that it took is freed, and its epoch is remembered as
+ * one that never ran.
+ */
+#include "net/teleport/target.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel/lib/util.h"
+#include "kernel/log.h"
+#include "kernel/time.h"
+#include "vmx/devices/lapic.h"
+#include "vmx/devices/uart.h"
+#include "vmx/state.h"
+
+#define ROOM "teleport"
+#define INCOMING_MAX 4
+#define HISTORY_MAX 64
+
+static struct incoming incomings[INCOMING_MAX];
+
+/* How epochs ended, newest last: the answers to QUERY. */
+static struct msg_status history[HISTORY_MAX];
+static uint32_t history_next;
+
+void incoming_remember(uint64_t epoch, enum handover_status status)
+{
+    history[history_next++ % HISTORY_MAX] = (struct msg_status){ .epoch = epoch, .status = status };
+}
+
+enum handover_status incoming_status_of(uint64_t epoch)
+{
+    for (uint32_t i = 0; i < INCOMING_MAX; i++)
+        if (incomings[i].used && incomings[i].epoch == epoch && incomings[i].state == TARGET_WAITING)
+            return STATUS_WAITING;
+    for (uint32_t i = 0; i < HISTORY_MAX; i++)
+        if (history[i].epoch == epoch && epoch)
+            return history[i].status;
+    return STATUS_UNKNOWN;
+}
+
+void incoming_free_buffers(struct incoming *in)
+{
+    free(in->filled.words);
+    free(in->frame_crcs);
+    free(in->vcpu_state);
+    in->filled.words = NULL;
+    in->frame_crcs = NULL;
+    in->vcpu_state = NULL;
+}
+
+static void discard(struct incoming *in, const char *why)
+{
+    log_info(ROOM, "%s: incoming guest discarded: %s", in->vm ? in->vm->name : "?", why);
+    if (in->vm) {
+        in->vm->teleporting = false;
+        vm_destroy(in->vm);
+    }
+    in->vm = NULL;
+    incoming_free_buffers(in);
+    incoming_remember(in->epoch, STATUS_DISCARDED);
+    in->used = false;
+}
+
+/* Applies an event; frees the machine when the state machine says so. */
+enum target_action incoming_apply(struct incoming *in, enum target_event event, const char *why)
+{
+    struct target_step step = target_step(in->state, event);
+    in->state = step.next;
+    if (step.action == TARGET_FREE)
+        discard(in, why);
+    return step.action;
+}
+
+void incoming_reap(void)
+{
+    for (uint32_t i = 0; i < INCOMING_MAX; i++) {
+        struct incoming *in = &incomings[i];
+        if (in->used && !in->attached && in->state == TARGET_WAITING && time_now() >= in->expires)
+            incoming_apply(in, TARGET_EXPIRED, "nobody asked for it any more; it never ran here");
+    }
+}
+
+/* A source that begins anew with a guest has it: what waits here of an earlier try of the same pod never ran. */
+void incoming_supersede(const struct session *s, const char *name)
+{
+    for (uint32_t i = 0; i < INCOMING_MAX; i++) {
+        struct incoming *in = &incomings[i];
+        if (in->used && !in->attached && in->vm && in->source_boot_id == s->source.boot_id &&
+            !strcmp(in->vm->name, name))
+            incoming_apply(in, TARGET_ABORT, "its source began a new teleport");
+    }
+}
+
+struct incoming *incoming_find_waiting(uint64_t epoch)
+{
+    for (uint32_t i = 0; i < INCOMING_MAX; i++)
+        if (incomings[i].used && incomings[i].epoch == epoch && incomings[i].state == TARGET_WAITING)
+            return &incomings[i];
+    return NULL;
+}
+
+static bool device_known(const char *name, uint32_t version)
+{
+    static const struct section *const known[] = { &lapic_section, &uart_section };
+    for (uint32_t i = 0; i < ARRAY_SIZE(known); i++)
+        if (!strcmp(known[i]->name, name) && known[i]->version == version)
+            return true;
+    return false;
+}
+
+/* Can this pod run that guest? Changes nothing. */
+enum err incoming_check_guest(struct session *s, const struct msg_guest *m)
+{
+    char *why = s->channel.why;
+    size_t size = sizeof s->channel.why;
+
+    if (!vmx_available()) {
+        snprintf(why, size, "this pod runs no guests: %s", vmx_unavailable_reason());
+        return ERR_UNSUPPORTED;
+    }
+    if (m->vcpus != 1) {
+        snprintf(why, size, "the guest has %u vCPUs; this pod runs guests of 1", (unsigned)m->vcpus);
+        return ERR_UNSUPPORTED;
+    }
+    if (m->range_count != 1 || m->range_base[0] != 0 || m->range_size[0] != m->memory_bytes) {
+        snprintf(why, size, "the guest's memory map is not one range from 0");
+        return ERR_UNSUPPORTED;
+    }
+    for (uint32_t i = 0; i < m->device_count; i++)
+        if (!device_known(m->devices[i], m->device_versions[i])) {
+            snprintf(why, size, "this pod has no device %s version %u", m->devices[i], (unsigned)m->device_versions[i]);
+            return ERR_UNSUPPORTED;
+        }
+    if (vm_find(m->name)) {
+        snprintf(why, size, "this pod has a guest %s already", m->name);
+        return ERR_EXISTS;
+    }
+    enum err e = vm_policy_check(&m->policy, why, size);
+    if (e)
+        return e;
+    uint64_t missing = guest_memory_missing_mib(m->memory_bytes);
+    if (missing) {
+        snprintf(why, size, "the guest has %llu MiB of memory; this pod lacks %llu MiB of that",
+                 (unsigned long long)(m->memory_bytes / MIB), (unsigned long long)missing);
+        return ERR_NO_MEMORY;
+    }
+    return OK;
+}
+
+static struct incoming *free_slot(void)
+{
+    for (uint32_t i = 0; i < INCOMING_MAX; i++)
+        if (!incomings[i].used)
+            return &incomings[i];
+    return NULL;
+}
+
+enum err incoming_create(struct session *s, const struct msg_guest *m)
+{
+    struct incoming *in = free_slot();
+    if (!in)
+        return session_wrong(s, ERR_BUSY, "too many guests are on their way into this pod");
+    struct guest_config config = { .memory_bytes = m->memory_bytes, .vcpus = m->vcpus, .cpu = POD_CPU_ANY,
+                                   .console = m->console };
+    memcpy(config.name, m->name, sizeof config.name);
+    memcpy(config.image, m->image, sizeof config.image);
+    memcpy(config.cmdline, m->cmdline, sizeof config.cmdline);
+
+    uint64_t frames = m->memory_bytes / PAGE_SIZE;
+    *in = (struct incoming){ .epoch = m->epoch, .source_boot_id = s->source.boot_id, .state = TARGET_RECEIVING,
+                             .was_paused = m->was_paused, .audit = m->audit, .frames = frames,
+                             .filled = { calloc(bitmap_word_count(frames), 8), frames } };
+    in->vcpu_state = malloc(STATE_MAX);
+    if (in->audit)
+        in->frame_crcs = calloc(frames, sizeof *in->frame_crcs);
+    if (!in->filled.words || !in->vcpu_state || (in->audit && !in->frame_crcs)) {
+        incoming_free_buffers(in);
+        return session_wrong(s, ERR_NO_MEMORY, "no memory on the target for the teleport's own tables");
+    }
+    enum err e = vm_create_incoming(&in->vm, &config);
+    if (!e)
+        e = vm_policy_apply(in->vm, &m->policy);
+    if (e) {
+        if (in->vm)
+            vm_destroy(in->vm);
+        incoming_free_buffers(in);
+        return session_wrong(s, e, "the target could not create the guest");
+    }
+    in->vm->teleporting = true;
+    in->used = in->attached = true;
+    s->in = in;
+    return OK;
+}

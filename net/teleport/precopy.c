@@ -1,0 +1,145 @@
+/*
+ * Pre-copy: the guest runs, and round by round its memory goes to the target. A round sends every frame of the dirty set as
+ * it is at that moment; what the guest writes meanwhile is in the EPT's D bits, and becomes the next round's set.
+ *
+ * **No write is lost**: a frame leaves the dirty set before it is read (the harvest cleared its D bit), so that a write that
+ * comes after the read is found by the next harvest. The last harvest is made while the guest stands still (pause_guest).
+ */
+#include "net/teleport/source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kernel/cpu.h"
+#include "kernel/lib/zero.h"
+#include "kernel/thread.h"
+#include "kernel/time.h"
+#include "vmx/stats.h"
+
+/* Runs of zero frames, gathered until a record is full. */
+struct zero_runs {
+    uint32_t count;
+    uint64_t next;    /* the frame that would prolong the last run */
+    uint8_t payload[ZERO_RUNS_MAX * ZERO_RUN_SIZE];
+};
+
+static enum err zero_flush(struct source *s, struct zero_runs *z)
+{
+    uint32_t count = z->count;
+    z->count = 0;
+    return count ? channel_send(&s->channel, RECORD_ZERO, z->payload, count * ZERO_RUN_SIZE) : OK;
+}
+
+static enum err zero_add(struct source *s, struct zero_runs *z, uint64_t frame)
+{
+    if (z->count && z->next == frame) {
+        uint8_t *run = z->payload + (z->count - 1) * ZERO_RUN_SIZE;
+        wire_put_u64(run + 8, wire_get_u64(run + 8) + 1);
+        z->next++;
+        return OK;
+    }
+    enum err e = z->count == ZERO_RUNS_MAX ? zero_flush(s, z) : OK;
+    uint8_t *run = z->payload + z->count++ * ZERO_RUN_SIZE;
+    wire_put_u64(run, frame);
+    wire_put_u64(run + 8, 1);
+    z->next = frame + 1;
+    return e;
+}
+
+/* Sends every frame of s->dirty as it is now, and clears the set. */
+enum err source_send_dirty(struct source *s, uint64_t *pages, uint64_t *zero_pages)
+{
+    struct zero_runs *zero = calloc(1, sizeof *zero);
+    enum err e = zero ? OK : source_fault(s, ERR_NO_MEMORY, "no memory for a record of zero frames");
+    uint32_t work = 0;
+
+    *pages = *zero_pages = 0;
+    for (uint64_t f = bitmap_next(&s->dirty, 0); !e && f != BITMAP_NONE; f = bitmap_next(&s->dirty, f + 1)) {
+        const void *content = guest_memory_frame(&s->vm->memory, (struct gfn){ f });
+        if (memory_is_zero(content, PAGE_SIZE)) {
+            e = zero_add(s, zero, f);
+            ++*zero_pages;
+            work += WORK_READ;
+        } else {
+            e = channel_send_page(&s->channel, (struct gfn){ f }, content);
+            work += WORK_SEND;
+        }
+        if (work >= WORK_BETWEEN_YIELDS) {
+            work = 0;
+            thread_yield();
+        }
+        ++*pages;
+    }
+    e = e ? e : zero_flush(s, zero);
+    free(zero);
+    bitmap_clear_all(&s->dirty);
+    return e;
+}
+
+/* Ticks of this CPU that were work: neither idle nor the guest's. The unit of the benchmarks where a tick is an instruction. */
+static uint64_t work_ticks(const struct source *s)
+{
+    return time_now() - cpu_this()->idle_tsc - vm_guest_ticks(s->vm);
+}
+
+/* One round: everything dirty goes out, the target acknowledges it, what was written meanwhile is harvested. */
+static enum err run_round(struct source *s, struct flight_round *r, uint32_t number)
+{
+    char name[TELEPORT_CUT_MAX];
+    snprintf(name, sizeof name, "round:%u", (unsigned)number);
+    uint64_t start = teleport_now_ns(), bytes = s->channel.bytes_sent, work = work_ticks(s);
+    struct msg_round begin = { .round = number, .pages = bitmap_count(&s->dirty) }, ack;
+
+    enum err e = channel_send_message(&s->channel, RECORD_ROUND_BEGIN, &begin);
+    e = e ? e : source_send_dirty(s, &r->facts.pages, &r->zero_pages);
+    if (!e && source_is_cut(s, name))
+        return source_fault(s, ERR_CLOSED, "the link was cut by the operator's cut option");
+    struct msg_round end = { .round = number, .pages = r->facts.pages, .bytes = s->channel.bytes_sent - bytes };
+    e = e ? e : channel_send_now(&s->channel, RECORD_ROUND_END, &end);
+    e = e ? e : channel_expect(&s->channel, RECORD_ROUND_ACK, &ack);
+    if (!e && ack.round != number)
+        e = source_fault(s, ERR_PROTOCOL, "ROUND_ACK of another round");
+    if (e)
+        return e;
+    r->start_ns = start - s->flight->origin_ns;
+    r->facts.bytes = s->channel.bytes_sent - bytes;
+    r->facts.duration_ns = teleport_now_ns() - start;
+    e = vm_track_harvest(s->vm, &s->dirty);
+    r->busy_ticks = work_ticks(s) - work;
+    r->facts.dirty_after = bitmap_count(&s->dirty);
+    return e ? source_fault(s, e, "the dirty pages could not be harvested") : OK;
+}
+
+static enum stop_decision decide(const struct source *s)
+{
+    struct round_facts facts[FLIGHT_ROUNDS_MAX];
+    for (uint32_t i = 0; i < s->flight->round_count; i++)
+        facts[i] = s->flight->rounds[i].facts;
+    return stop_decide(&s->options.limits, facts, s->flight->round_count, s->flight->clock.round_trip_ns);
+}
+
+enum err source_precopy(struct source *s)
+{
+    enum err e = vm_track_start(s->vm);
+    if (e)
+        return source_fault(s, e, "dirty tracking could not be started: no memory for 4 KiB page tables");
+    s->tracking = true;
+    bitmap_set_range(&s->dirty, 0, s->dirty.bit_count);
+
+    enum stop_decision decision = STOP_NOT_YET;
+    while (decision == STOP_NOT_YET) {
+        uint32_t number = s->flight->round_count;
+        e = run_round(s, &s->flight->rounds[number], number);
+        if (e)
+            return e;
+        s->flight->round_count++;
+        if (s->progress)
+            s->progress(s->progress_context, s->flight);
+        decision = decide(s);
+    }
+    s->flight->stop_reason = stop_decision_name(decision);
+    if (decision == STOP_GIVE_UP)
+        return source_fault(s, ERR_TIMEOUT, "the guest writes faster than the link carries, and may not be stopped for so long");
+    s->state = source_step(s->state, SOURCE_CONVERGED).next;
+    return OK;
+}

@@ -1,0 +1,65 @@
+/* What the files of the source side share: source.c (the steps), precopy.c, ends.c, doubt.c. */
+#ifndef TELEPOD_SOURCE_H
+#define TELEPOD_SOURCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "kernel/lib/bitmap.h"
+#include "kernel/lib/err.h"
+#include "net/teleport/channel.h"
+#include "net/teleport/flight.h"
+#include "net/teleport/handover.h"
+#include "net/teleport/teleport.h"
+#include "vmx/vm.h"
+
+/* Other threads, guests too, get the CPU after this much work: a page that is sent counts as 8, one that is only read as 1. */
+#define WORK_BETWEEN_YIELDS 64
+#define WORK_SEND 8
+#define WORK_READ 1
+
+/* One teleport, from teleport_send to its end; a guest in doubt keeps it until it is resolved. */
+struct source {
+    struct vm *vm;
+    struct teleport_options options;
+    struct channel channel;
+    struct flight *flight;
+    teleport_progress *progress;
+    void *progress_context;
+    enum source_state state;
+    uint64_t epoch;
+    bool was_paused;             /* by an operator, before the teleport */
+    bool tracking;
+    struct bitmap dirty;         /* frames whose content the target does not have */
+    uint64_t guest_tsc;          /* at the pause */
+    struct msg_running running;
+    /* in doubt */
+    struct flight own_flight;
+    bool asking;                 /* a background thread asks the peer */
+    bool forced, force_here;     /* the operator's word */
+};
+
+/* Leaves the reason in the channel's `why` and returns e. */
+enum err source_fault(struct source *s, enum err e, const char *why);
+/* Does the operator's cut option name this place? */
+bool source_is_cut(const struct source *s, const char *here);
+enum err source_open_channel(struct source *s);
+
+/* precopy.c: rounds until the stop policy says now. */
+enum err source_precopy(struct source *s);
+/* Sends every frame of s->dirty as it is now, and clears the set. */
+enum err source_send_dirty(struct source *s, uint64_t *pages, uint64_t *zero_pages);
+
+/* COMMIT and RUNNING; also from doubt. */
+enum err source_commit(struct source *s);
+
+/* ends.c: each ends the teleport, closes the channel and gives the guest its last state; then source_release. */
+void source_finish_moved(struct source *s);   /* vm is gone afterwards */
+void source_finish_kept(struct source *s);
+void source_release(struct source *s);
+
+/* doubt.c: asks the peer until the doubt ends or the deadline (TSC) comes. */
+void doubt_resolve(struct source *s, uint64_t deadline, uint64_t retry_us);
+/* Goes on asking in the background. Always ERR_IN_DOUBT. */
+enum err doubt_leave(struct source *s);
+
+#endif

@@ -1,0 +1,49 @@
+"""The in-guest tests: what they are called, which machine they want, how long they may take."""
+from tests.guest import behaviour, boots, misdeeds
+from tests.guest.one_pod import OnePod, beside_a_clock
+from tools.lab.suite import Test
+
+
+def on_pod(name, function, seconds=40):
+    return Test(f"guest/{name}", beside_a_clock(function), seconds, OnePod)
+
+
+TESTS = [
+    on_pod("hello climbs from real to long mode", behaviour.hello),
+    on_pod("clock ticks", behaviour.clock),
+    on_pod("dirtier finds every page right", behaviour.dirtier),
+    on_pod("dirtier finds a page that was spoilt", behaviour.spoilt),
+    on_pod("interrupts, exceptions and NMIs", behaviour.inject, 90),
+    on_pod("processor state", behaviour.fpu, 60),
+    on_pod("two guests' processor states side by side", behaviour.fpu_side_by_side, 60),
+    on_pod("six guests side by side on one CPU", behaviour.side_by_side, 60),
+    on_pod("console input and output", behaviour.console),
+    on_pod("pause holds a guest, resume lets it go on", behaviour.pause_resume),
+    on_pod("triple fault ends the guest alone", misdeeds.triple),
+    on_pod("a loop with interrupts off is stopped", misdeeds.spin),
+    on_pod("a write outside of memory", misdeeds.outside("write")),
+    on_pod("a read outside of memory", misdeeds.outside("read")),
+    on_pod("code outside of memory", misdeeds.outside("execute")),
+    on_pod("every port", misdeeds.ports, 120),
+    on_pod("every MSR", misdeeds.msrs, 90),
+    on_pod("forbidden control-register values", misdeeds.control),
+    on_pod("VMX instructions and hypercalls", misdeeds.hypercall),
+    on_pod("a truncated guest file", misdeeds.bad_file("cut", "truncated")),
+    on_pod("a guest file of noise", misdeeds.bad_file("noise", "ELF")),
+    on_pod("a guest file of another kind", misdeeds.bad_file("bzimage", "bzImage")),
+    on_pod("a guest with more memory than there is", misdeeds.too_much_memory),
+    on_pod("guests until the memory is gone", misdeeds.until_memory_is_gone, 60),
+    on_pod("commands that make no sense", misdeeds.commands),
+    on_pod("noise on the control port", misdeeds.noise),
+    on_pod("commands on COM1", behaviour.serial_commands),
+    on_pod("the kernel's own tests", behaviour.selftest, 60),
+    on_pod("nothing is left behind", behaviour.nothing_left, 60),
+    Test("boot/an older CPU without what guests need", boots.older_cpu, 60),
+    Test("boot/haswell, without TSC scaling and PML", boots.haswell, 60),
+    Test("boot/two CPUs", boots.two_cpus, 60),
+    Test("boot/a panic is readable", boots.panic, 60),
+    Test("boot/telepod.ini with mistakes", boots.bad_ini, 60),
+    Test("boot/no telepod.ini", boots.no_ini, 60),
+    Test("boot/a truncated kernel", boots.truncated_kernel, 60),
+    Test("boot/a guest file that is missing", boots.missing_guest, 60),
+]

@@ -1,0 +1,147 @@
+/*
+ * INS and OUTS: one element an exit; with a REP prefix the instruction is executed again until its count is 0, so that it can
+ * be interrupted as on a processor. The operand goes through the guest's paging and takes its faults.
+ */
+#include "kernel/arch/insn.h"
+#include "kernel/arch/trap.h"
+#include "kernel/lib/util.h"
+#include "vmx/exits/io.h"
+#include "vmx/guest_walk.h"
+#include "vmx/vcpu.h"
+#include "vmx/vm.h"
+
+#define RFLAGS_DF BIT(10)
+#define CPL_USER 3
+#define ACCESS_RIGHTS_DPL(rights) ((rights) >> 5 & 3)
+#define ACCESS_RIGHTS_UNUSABLE BIT(16)
+#define ACCESS_RIGHTS_EXPAND_DOWN(rights) (((rights) & 0xc) == 4) /* data segment, E set */
+
+/* SDM Table 28-9 "Format of the VM-Exit Instruction-Information Field as Used for INS and OUTS" */
+#define ADDRESS_BITS(info) (16u << ((info) >> 7 & 3))
+#define OUTS_SEGMENT(info) ((unsigned)((info) >> 15 & 7))
+#define VMCS_SEGMENT_STRIDE 2 /* ES, CS, SS, DS, FS, GS follow one another in each group of fields */
+
+struct string_io {
+    bool in, rep;
+    unsigned size;              /* bytes of an element */
+    uint64_t address_mask;      /* of RSI, RDI and RCX */
+    unsigned index_gpr;         /* RDI for INS, RSI for OUTS */
+    unsigned segment;
+    uint64_t linear;
+};
+
+static bool read_ram(void *vm, uint64_t gpa, void *out, size_t size)
+{
+    return guest_memory_read(&((struct vm *)vm)->memory, (struct gpa){ gpa }, out, size) == OK;
+}
+
+static bool write_ram(void *vm, uint64_t gpa, const void *data, size_t size)
+{
+    return guest_memory_write(&((struct vm *)vm)->memory, (struct gpa){ gpa }, data, size) == OK;
+}
+
+static struct walk_state current_paging(void)
+{
+    return (struct walk_state){
+        .cr0 = vmcs_read(GUEST_CR0), .cr3 = vmcs_read(GUEST_CR3), .cr4 = vmcs_read(GUEST_CR4),
+        .efer = vmcs_read(GUEST_IA32_EFER), .rflags = vmcs_read(GUEST_RFLAGS),
+        .pdpte = { vmcs_read(GUEST_PDPTE0), vmcs_read(GUEST_PDPTE1), vmcs_read(GUEST_PDPTE2), vmcs_read(GUEST_PDPTE3) },
+        .user = ACCESS_RIGHTS_DPL(vmcs_read(GUEST_SS_ACCESS_RIGHTS)) == CPL_USER,
+    };
+}
+
+static struct string_io decode(struct vcpu *vcpu, uint64_t q)
+{
+    uint64_t info = vmcs_read(VM_EXIT_INSTRUCTION_INFORMATION);
+    unsigned bits = ADDRESS_BITS(info);
+    (void)vcpu;
+    return (struct string_io){
+        .in = q & IO_IN, .rep = q & IO_REP, .size = IO_SIZE(q),
+        .address_mask = bits >= 64 ? UINT64_MAX : BIT(bits) - 1,
+        .index_gpr = q & IO_IN ? GPR_RDI : GPR_RSI,
+        .segment = q & IO_IN ? SEGMENT_ES : OUTS_SEGMENT(info),
+        .linear = vmcs_read(GUEST_LINEAR_ADDRESS),
+    };
+}
+
+/* Outside 64-bit mode: the element lies in its segment, which allows the access. */
+static bool segment_allows(struct vcpu *vcpu, const struct string_io *io)
+{
+    unsigned step = io->segment * VMCS_SEGMENT_STRIDE;
+    uint64_t rights = vmcs_read((enum vmcs_field)(GUEST_ES_ACCESS_RIGHTS + step));
+    uint64_t limit = vmcs_read((enum vmcs_field)(GUEST_ES_LIMIT + step));
+    uint64_t offset = vcpu->gpr[io->index_gpr] & io->address_mask;
+    if (vcpu_in_64bit_mode(vcpu))
+        return true;
+    if (rights & ACCESS_RIGHTS_UNUSABLE)
+        return false;
+    if (ACCESS_RIGHTS_EXPAND_DOWN(rights))
+        return offset > limit;
+    return offset + io->size - 1 <= limit;
+}
+
+/* Every byte's address before anything happens: a fault must leave the port untouched. */
+static bool translate(struct vcpu *vcpu, const struct string_io *io, uint64_t gpa[4])
+{
+    const struct walk_memory memory = { read_ram, write_ram, vcpu->vm };
+    const struct walk_state paging = current_paging();
+    for (unsigned i = 0; i < io->size; i++) {
+        uint32_t error_code = 0;
+        enum walk_result result = guest_walk(&paging, &memory, io->linear + i, io->in, &gpa[i], &error_code);
+        if (result == WALK_PAGE_FAULT) {
+            write_cr2(io->linear + i); /* the guest's: this vCPU's registers are loaded */
+            vcpu_inject_exception_error(vcpu, VECTOR_PF, error_code);
+            return false;
+        }
+        if (result == WALK_NO_RAM || gpa[i] >= vcpu->vm->memory.size) {
+            vcpu_stop_guest(vcpu, "string I/O at linear address 0x%llx reaches outside its %llu MiB, RIP 0x%llx",
+                            (unsigned long long)io->linear, (unsigned long long)vcpu->vm->memory.size / MIB,
+                            (unsigned long long)vmcs_read(GUEST_RIP));
+            return false;
+        }
+    }
+    return true;
+}
+
+static void transfer(struct vcpu *vcpu, const struct string_io *io, uint16_t port, const uint64_t gpa[4])
+{
+    for (unsigned i = 0; i < io->size; i++) {
+        uint8_t byte = 0;
+        if (io->in) {
+            byte = io_read_byte(vcpu, (uint16_t)(port + i));
+            write_ram(vcpu->vm, gpa[i], &byte, 1);
+        } else {
+            read_ram(vcpu->vm, gpa[i], &byte, 1);
+            io_write_byte(vcpu, (uint16_t)(port + i), byte);
+        }
+    }
+}
+
+static void add_to(struct vcpu *vcpu, unsigned gpr, uint64_t mask, uint64_t amount)
+{
+    uint64_t old = vcpu->gpr[gpr], keep = mask == UINT16_MAX ? ~mask : 0; /* 32-bit results clear the upper half */
+    vcpu->gpr[gpr] = (old & keep) | ((old + amount) & mask);
+}
+
+enum exit_action exit_io_string(struct vcpu *vcpu, uint64_t q)
+{
+    struct string_io io = decode(vcpu, q);
+    uint64_t gpa[4];
+    if (io.rep && (vcpu->gpr[GPR_RCX] & io.address_mask) == 0) {
+        vcpu_skip_instruction(vcpu);
+        return EXIT_REENTER;
+    }
+    if (!segment_allows(vcpu, &io)) {
+        vcpu_inject_exception_error(vcpu, io.segment == SEGMENT_SS ? VECTOR_SS : VECTOR_GP, 0);
+        return EXIT_REENTER;
+    }
+    if (!translate(vcpu, &io, gpa))
+        return EXIT_REENTER;
+    transfer(vcpu, &io, IO_PORT(q), gpa);
+    add_to(vcpu, io.index_gpr, io.address_mask, vmcs_read(GUEST_RFLAGS) & RFLAGS_DF ? -(uint64_t)io.size : io.size);
+    if (io.rep)
+        add_to(vcpu, GPR_RCX, io.address_mask, -(uint64_t)1);
+    if (!io.rep || (vcpu->gpr[GPR_RCX] & io.address_mask) == 0)
+        vcpu_skip_instruction(vcpu);
+    return EXIT_REENTER;
+}

@@ -1,0 +1,34 @@
+/*
+ * A guest's own paging, walked in software, for the few instructions that the pod emulates with an operand in memory (INS,
+ * OUTS). SDM Vol. 3A, chapter 4 "Paging": 32-bit, PAE and 4-level paging, data accesses only. Pure: reaches guest memory
+ * through two functions. Sets accessed and dirty flags as the processor would.
+ */
+#ifndef TELEPOD_GUEST_WALK_H
+#define TELEPOD_GUEST_WALK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct walk_memory {
+    bool (*read)(void *context, uint64_t gpa, void *out, size_t size);          /* false: not RAM */
+    bool (*write)(void *context, uint64_t gpa, const void *data, size_t size);
+    void *context;
+};
+
+struct walk_state {
+    uint64_t cr0, cr3, cr4, efer, rflags;
+    uint64_t pdpte[4];      /* with PAE paging: what the processor holds */
+    bool user;              /* CPL = 3 */
+};
+
+enum walk_result {
+    WALK_OK,
+    WALK_PAGE_FAULT,        /* *error_code: for #PF */
+    WALK_NO_RAM,            /* a paging structure lies outside the guest's memory */
+};
+
+enum walk_result guest_walk(const struct walk_state *state, const struct walk_memory *memory, uint64_t linear, bool write,
+                            uint64_t *gpa, uint32_t *error_code);
+
+#endif
