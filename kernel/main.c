@@ -13,6 +13,7 @@
 #include "kernel/thread.h"
 #include "kernel/time.h"
 #include "kernel/timer.h"
+#include "mm/benchmark.h"
 #include "mm/page.h"
 #include "mm/paging.h"
 #include "net/control/control.h"
@@ -32,15 +33,18 @@ static void copy_boot_info(const struct boot_info *from)
     memcpy(&boot, from, sizeof(boot));
 }
 
-/* For the tests of the panic: each stops the pod, as a bug of ours would. */
-static bool crash_panic(void) { selftest_crash("panic"); return false; }
-static bool crash_stack(void) { selftest_crash("stack"); return false; }
-static bool crash_null(void) { selftest_crash("null"); return false; }
-static bool crash_text(void) { selftest_crash("text"); return false; }
+/* What `selftest NAME` runs. Those named crash stop the pod, as a bug of ours would: the panic is tested with them. */
+static bool test_kernel(uint64_t *value) { (void)value; return selftest_run(); }
+static bool measure_harvest(uint64_t *value) { return mm_benchmark_harvest(value) == OK; }
+static bool crash_panic(uint64_t *value) { (void)value; selftest_crash("panic"); return false; }
+static bool crash_stack(uint64_t *value) { (void)value; selftest_crash("stack"); return false; }
+static bool crash_null(uint64_t *value) { (void)value; selftest_crash("null"); return false; }
+static bool crash_text(uint64_t *value) { (void)value; selftest_crash("text"); return false; }
 
 static void register_selftests(void)
 {
-    control_register_selftest("kernel", selftest_run);
+    control_register_selftest("kernel", test_kernel);
+    control_register_selftest("harvest", measure_harvest);
     control_register_selftest("crash-panic", crash_panic);
     control_register_selftest("crash-stack", crash_stack);
     control_register_selftest("crash-null", crash_null);

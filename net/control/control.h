@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "boot/boot_info.h"
 #include "kernel/lib/err.h"
 
@@ -22,8 +23,11 @@
  */
 enum err control_init(const struct boot_info *info);
 
-/* A room's self-tests, for `selftest NAME`: true if all passed. `name` must stay. ERR_NO_MEMORY: the table is full. */
-typedef bool control_selftest(void);
+/*
+ * A room's self-test, for `selftest NAME`: true if all passed. One that measures sets *value, and the reply tells it. `name`
+ * must stay. ERR_NO_MEMORY: the table is full.
+ */
+typedef bool control_selftest(uint64_t *value);
 enum err control_register_selftest(const char *name, control_selftest *fn);
 
 struct session;

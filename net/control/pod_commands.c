@@ -135,13 +135,20 @@ void handle_selftest(struct session *session, const struct command *command)
 {
     const char *wanted = command->argument_count ? command->arguments[0].text : DEFAULT_SELFTEST;
     uint32_t i = 0;
+    uint64_t value = 0;
 
     while (i < SELFTESTS_MAX && !(selftests[i].name && !strcmp(selftests[i].name, wanted)))
         i++;
-    if (i == SELFTESTS_MAX)
+    if (i == SELFTESTS_MAX) {
         session_error(session, ERR_NOT_FOUND, "no self-test %.40s", wanted);
-    else if (!selftests[i].fn())
+        return;
+    }
+    if (!selftests[i].fn(&value)) {
         session_error(session, ERR_ABORTED, "a self-test of %s failed: the log says which", wanted);
-    else
-        session_reply_ok(session);
+        return;
+    }
+    session_begin_reply(session);
+    if (value)
+        json_u64(&session->json, "value", value);
+    session_send(session);
 }

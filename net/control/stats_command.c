@@ -5,6 +5,7 @@
 #include "kernel/time.h"
 #include "mm/heap.h"
 #include "mm/page.h"
+#include "mm/paging.h"
 #include "net/control/handlers.h"
 #include "net/net.h"
 #include "vmx/stats.h"
@@ -65,6 +66,7 @@ static void memory_stats(struct json *j)
     json_u64(j, "total", page_total_count());
     json_u64(j, "free", page_free_count());
     json_u64(j, "free_large", page_free_large_count());
+    json_u64(j, "pooled", paging_pooled_pages());   /* of ended threads' stacks, kept for the next ones */
     json_object_end(j);
     json_object_begin(j, "heap");
     json_u64(j, "bytes", heap_used_bytes());

@@ -159,11 +159,13 @@ struct cpu *cpu_by_index(uint32_t index) { return index ? NULL : &one_cpu; }
 uint64_t page_total_count(void) { return 100; }
 uint64_t page_free_count(void) { return 50; }
 uint64_t page_free_large_count(void) { return 1; }
+uint64_t paging_pooled_pages(void) { return 0; }
 uint64_t heap_used_bytes(void) { return 1234; }
 uint64_t heap_block_count(void) { return 12; }
 void acpi_power_off(void) { powered_off = true; }
-static bool selftest_good(void) { return true; }
-static bool selftest_bad(void) { return false; }
+static bool selftest_good(uint64_t *value) { (void)value; return true; }
+static bool selftest_bad(uint64_t *value) { (void)value; return false; }
+static bool selftest_measuring(uint64_t *value) { *value = 42; return true; }
 
 enum err net_wait_up(uint64_t deadline) { (void)deadline; return OK; }
 uint32_t net_address(void) { return 0x0f02000a; }
@@ -448,6 +450,8 @@ static void test_pod_commands(void **state)
     expect("stats", "\"address\":\"10.0.2.15\"");
     control_register_selftest("kernel", selftest_good);
     control_register_selftest("bad", selftest_bad);
+    control_register_selftest("measuring", selftest_measuring);
+    expect("selftest measuring", "{\"ok\":true,\"value\":42}\n");
     expect("selftest", "{\"ok\":true}\n");
     expect("selftest x", "\"error\":\"no self-test x\"");
     expect("selftest bad", "{\"ok\":false,\"code\":\"aborted\"");
