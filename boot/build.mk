@@ -5,23 +5,25 @@
 
 LOADER_DIR := $(BUILD)/boot
 LOADER_EFI := $(LOADER_DIR)/BOOTX64.EFI
-LOADER_C := config config_keys config_value console elf firmware main memory_map page_tables pages \
-    serial volume
+LOADER_C := config config_keys console elf firmware main memory_map page_tables pages serial volume
 LOADER_S := enter
-LOADER_OBJS := $(addprefix $(LOADER_DIR)/,$(addsuffix .o,$(LOADER_C) $(LOADER_S)))
+LOADER_LIB_C := value
+LOADER_OBJS := $(addprefix $(LOADER_DIR)/,$(addsuffix .o,$(LOADER_C) $(LOADER_S) $(LOADER_LIB_C)))
 
 LOADER_WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 LOADER_CFLAGS = -std=gnu11 $(LOADER_CFLAGS_BASE) $(LOADER_WARNINGS) -DGNU_EFI_USE_MS_ABI $(LIBC_INC_FLAGS) \
     -isystem $(GNUEFI_INC) -isystem $(GNUEFI_INC)/x86_64 -isystem $(INIH_INC) -I. -MMD -MP
 
-# Pure files, for the host's unit tests and fuzzers.
-CONFIG_PURE_SRCS := boot/config.c boot/config_keys.c boot/config_value.c $(INIH_SRC)
-ELF_PURE_SRCS := boot/elf.c
-
 # objcopy leaves everything else behind: debug information, symbols, comments.
 LOADER_SECTIONS := .text .sdata .data .dynamic .dynsym .rel .rela .rel.* .rela.* .reloc
 
 $(LOADER_DIR)/%.o: boot/%.c boot/build.mk $(NEWLIB_LOADER_LIB) $(INIH_LOADER_LIB)
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	@gcc $(LOADER_CFLAGS) -c -o $@ $<
+
+# The helpers of kernel/lib that the loader shares.
+$(LOADER_DIR)/%.o: kernel/lib/%.c boot/build.mk $(NEWLIB_LOADER_LIB)
 	@mkdir -p $(@D)
 	@echo "  CC      $@"
 	@gcc $(LOADER_CFLAGS) -c -o $@ $<

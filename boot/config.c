@@ -15,7 +15,7 @@
 #include <string.h>
 #include "boot/config.h"
 #include "boot/config_keys.h"
-#include "boot/config_value.h"
+#include "kernel/lib/value.h"
 #include "kernel/lib/util.h"
 
 #define GUEST_HEADING "guest "
@@ -88,7 +88,7 @@ static bool guest_add(struct parser *p, const char *name)
     struct pod_config *out = p->target.pod;
     struct guest_config guest = config_default_guest;
 
-    if (!config_value_name(name, guest.name, sizeof(guest.name))) {
+    if (!value_name(name, guest.name, sizeof(guest.name))) {
         report(p, p->line, "[guest %.40s]: expected a name of " CONFIG_NAME_RULE, name);
         return false;
     }

@@ -4,7 +4,7 @@
  */
 #include <string.h>
 #include "boot/config_keys.h"
-#include "boot/config_value.h"
+#include "kernel/lib/value.h"
 #include "kernel/lib/addr.h"
 #include "kernel/lib/util.h"
 
@@ -38,7 +38,7 @@ const struct guest_config config_default_guest = {
 
 static bool set_pod_name(struct config_target *t, const char *value)
 {
-    return config_value_name(value, t->pod->name, sizeof(t->pod->name));
+    return value_name(value, t->pod->name, sizeof(t->pod->name));
 }
 
 static bool set_address(struct config_target *t, const char *value)
@@ -46,19 +46,19 @@ static bool set_address(struct config_target *t, const char *value)
     if (strcmp(value, "dhcp") == 0)
         return true;
     t->pod->dhcp = false;
-    return config_value_ipv4_net(value, &t->pod->address, &t->pod->netmask);
+    return value_ipv4_net(value, &t->pod->address, &t->pod->netmask);
 }
 
 static bool set_gateway(struct config_target *t, const char *value)
 {
-    return config_value_ipv4(value, &t->pod->gateway);
+    return value_ipv4(value, &t->pod->gateway);
 }
 
 static bool set_port(uint16_t *port, const char *value)
 {
     uint64_t number;
 
-    if (!config_value_number(value, 1, UINT16_MAX, &number))
+    if (!value_number(value, 1, UINT16_MAX, &number))
         return false;
     *port = (uint16_t)number;
     return true;
@@ -78,7 +78,7 @@ static bool set_nic(struct config_target *t, const char *value)
 {
     uint64_t number;
 
-    if (!config_value_number(value, 0, NIC_LIMIT, &number))
+    if (!value_number(value, 0, NIC_LIMIT, &number))
         return false;
     t->pod->nic = (uint32_t)number;
     return true;
@@ -89,7 +89,7 @@ static bool set_run(struct config_target *t, const char *value)
     uint32_t index = t->pod->command_count;
 
     if (index == POD_COMMANDS_MAX || !*value ||
-        !config_value_text(value, t->pod->commands[index], POD_COMMAND_MAX))
+        !value_text(value, t->pod->commands[index], POD_COMMAND_MAX))
         return false;
     t->pod->command_count++;
     return true;
@@ -126,14 +126,14 @@ static const char *check_pod(const struct config_target *t)
 
 static bool set_image(struct config_target *t, const char *value)
 {
-    return config_value_file_name(value, t->guest->image, sizeof(t->guest->image));
+    return value_file_name(value, t->guest->image, sizeof(t->guest->image));
 }
 
 static bool set_memory(struct config_target *t, const char *value)
 {
     uint64_t bytes;
 
-    if (!config_value_size(value, LARGE_PAGE_SIZE, GUEST_MEMORY_LIMIT, &bytes) ||
+    if (!value_size(value, LARGE_PAGE_SIZE, GUEST_MEMORY_LIMIT, &bytes) ||
         bytes % LARGE_PAGE_SIZE != 0)
         return false;
     t->guest->memory_bytes = bytes;
@@ -146,7 +146,7 @@ static bool set_cpu(struct config_target *t, const char *value)
 
     if (strcmp(value, "any") == 0)
         return true;
-    if (!config_value_number(value, 0, CPU_LIMIT, &index))
+    if (!value_number(value, 0, CPU_LIMIT, &index))
         return false;
     t->guest->cpu = (uint32_t)index;
     return true;
@@ -161,19 +161,19 @@ static bool set_console(struct config_target *t, const char *value)
 {
     static const char *const words[] = { [GUEST_CONSOLE_LOG] = "log", [GUEST_CONSOLE_COM2] = "com2" };
 
-    return config_value_word(value, words, ARRAY_SIZE(words), &t->guest->console);
+    return value_word(value, words, ARRAY_SIZE(words), &t->guest->console);
 }
 
 static bool set_autostart(struct config_target *t, const char *value)
 {
     static const char *const words[] = { [false] = "no", [true] = "yes" };
 
-    return config_value_word(value, words, ARRAY_SIZE(words), &t->guest->autostart);
+    return value_word(value, words, ARRAY_SIZE(words), &t->guest->autostart);
 }
 
 static bool set_cmdline(struct config_target *t, const char *value)
 {
-    return config_value_text(value, t->guest->cmdline, sizeof(t->guest->cmdline));
+    return value_text(value, t->guest->cmdline, sizeof(t->guest->cmdline));
 }
 
 static const struct config_key guest_keys[] = {

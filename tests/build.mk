@@ -2,10 +2,11 @@
 # Both link against one archive of all the pure sources, the very files that the kernel and the loader are built from.
 
 PURE_SRCS := $(filter-out kernel/lib/mem.c,$(wildcard kernel/lib/*.c)) \
-    boot/config.c boot/config_keys.c boot/config_value.c boot/elf.c boot/memory_map.c boot/page_tables.c $(INIH_SRC) \
+    boot/config.c boot/config_keys.c boot/elf.c boot/memory_map.c boot/page_tables.c $(INIH_SRC) \
     kernel/acpi_tables.c kernel/pci_route.c \
     mm/buddy.c mm/ept.c \
-    vmx/fields.c vmx/controls.c vmx/cpuid.c vmx/cpuid_build.c vmx/cpuid_features.c vmx/policy.c vmx/sections.c \
+    vmx/fields.c vmx/controls.c vmx/cpuid.c vmx/cpuid_build.c vmx/cpuid_features.c vmx/policy.c vmx/sections.c vmx/state_codec.c vmx/reset.c \
+    vmx/guest_walk.c \
     $(wildcard vmx/devices/*.c vmx/loader/*.c) \
     net/port/ack_merge.c net/port/arena.c net/port/checksum.c \
     net/control/command.c net/control/words.c net/control/line.c \

@@ -110,10 +110,10 @@ static bool first_time(struct vm_strays *strays, uint32_t number)
     return true;
 }
 
-void vm_note_stray(struct vm *vm, struct vm_strays *strays, const char *kind, uint32_t number)
+void vm_note_stray(struct vm *vm, struct vm_strays *strays, const char *what, uint32_t number)
 {
     strays->count++;
     if (first_time(strays, number))
-        log_info("vmx", "guest %s uses %s 0x%x, which is not there%s", vm->name, kind, number,
+        log_info("vmx", "guest %s: %s 0x%x%s", vm->name, what, number,
                  strays->logged_count == VM_STRAYS_LOGGED ? " (more are counted, not logged)" : "");
 }

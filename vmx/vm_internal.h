@@ -7,8 +7,8 @@
 void vm_console_output(struct vm *vm, char c);          /* a byte that the guest sent */
 void vm_console_flush(struct vm *vm);                   /* an unfinished line goes to the log */
 void vm_notify_watchers(struct vm *vm);                 /* any CPU */
-/* The guest touched a port or MSR (`kind`) that does not exist. */
-void vm_note_stray(struct vm *vm, struct vm_strays *strays, const char *kind, uint32_t number);
+/* The guest touched something that does not answer; `what` says so, up to its number: "nothing answers at port". */
+void vm_note_stray(struct vm *vm, struct vm_strays *strays, const char *what, uint32_t number);
 
 void vm_policy_default(struct vm *vm);                  /* the policy that this host gives a new guest */
 void vm_clock_start(struct vm *vm);                     /* multiplier for guest_tsc_hz; the guest's TSC starts at 0 now */

@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include "boot/config_value.h"
+#include "kernel/lib/value.h"
 #include "kernel/lib/addr.h"
 #include "kernel/lib/pod_config.h"
 #include "kernel/lib/util.h"
@@ -108,9 +108,9 @@ static bool decode_peer(struct command *out, const char *text)
         return false;
     memcpy(address, text, length);
     address[length] = '\0';
-    if (!config_value_ipv4(address, &out->peer_address))
+    if (!value_ipv4(address, &out->peer_address))
         return false;
-    if (colon && !config_value_number(colon + 1, 1, UINT16_MAX, &port))
+    if (colon && !value_number(colon + 1, 1, UINT16_MAX, &port))
         return false;
     out->peer_port = (uint16_t)port;
     return true;
@@ -120,14 +120,14 @@ static enum err decode_argument(struct command *out, enum argument_type type, st
 {
     char name[POD_NAME_MAX];
 
-    if (type == ARGUMENT_NAME && !config_value_name(value->text, name, sizeof(name)))
+    if (type == ARGUMENT_NAME && !value_name(value->text, name, sizeof(name)))
         return fail(out, ERR_INVALID,
                     "%.*s: expected a guest's name: letters, digits, '-', '_', '.', a letter first, at most %d",
                     SHOWN_MAX, value->text, POD_NAME_MAX - 1);
     if (type == ARGUMENT_PEER && !decode_peer(out, value->text))
         return fail(out, ERR_INVALID, "%.*s: expected a peer: an IPv4 address a.b.c.d, and :PORT if it is not %d",
                     SHOWN_MAX, value->text, COMMAND_DEFAULT_PEER_PORT);
-    if (type == ARGUMENT_NUMBER && !config_value_number(value->text, 0, UINT64_MAX, &value->number))
+    if (type == ARGUMENT_NUMBER && !value_number(value->text, 0, UINT64_MAX, &value->number))
         return fail(out, ERR_INVALID, "%.*s: expected a number", SHOWN_MAX, value->text);
     return OK;
 }
@@ -140,24 +140,24 @@ static enum err decode_option(struct command *out, const struct option *option, 
 
     switch (option->type) {
     case TYPE_FLAG:
-        if (config_value_number(value->text, 0, 1, &value->number))
+        if (value_number(value->text, 0, 1, &value->number))
             return OK;
         return fail(out, ERR_INVALID, "%s: expected 0 or 1", option->key);
     case TYPE_NUMBER:
-        if (config_value_number(value->text, option->min, option->max, &value->number))
+        if (value_number(value->text, option->min, option->max, &value->number))
             return OK;
         return fail(out, ERR_INVALID, "%s: expected a number from %lu to %lu", option->key, option->min, option->max);
     case TYPE_SIZE:
-        if (config_value_size(value->text, option->min, option->max, &value->number) &&
+        if (value_size(value->text, option->min, option->max, &value->number) &&
             value->number % LARGE_PAGE_SIZE == 0)
             return OK;
         return fail(out, ERR_INVALID, "%s: expected a multiple of 2M like 64M, up to 512G", option->key);
     case TYPE_FILE:
-        if (config_value_file_name(value->text, file, sizeof(file)))
+        if (value_file_name(value->text, file, sizeof(file)))
             return OK;
         return fail(out, ERR_INVALID, "%s: expected the name of a file on the boot volume", option->key);
     case TYPE_CONSOLE:
-        if (!config_value_word(value->text, consoles, ARRAY_SIZE(consoles), &index))
+        if (!value_word(value->text, consoles, ARRAY_SIZE(consoles), &index))
             return fail(out, ERR_INVALID, "%s: expected log or com2", option->key);
         value->number = index;
         return OK;

@@ -24,7 +24,7 @@ uint8_t io_read_byte(struct vcpu *vcpu, uint16_t port)
 {
     if (is_uart(port))
         return uart_read(&vcpu->vm->uart, port - COM1_PORT);
-    vm_note_stray(vcpu->vm, &vcpu->vm->stray_ports, "port", port);
+    vm_note_stray(vcpu->vm, &vcpu->vm->stray_ports, "nothing answers at port", port);
     return NOTHING_THERE;
 }
 
@@ -37,7 +37,7 @@ void io_write_byte(struct vcpu *vcpu, uint16_t port, uint8_t value)
     } else if (port == EXIT_PORT) {
         vcpu_stop_guest(vcpu, "exit code %u", value);
     } else {
-        vm_note_stray(vcpu->vm, &vcpu->vm->stray_ports, "port", port);
+        vm_note_stray(vcpu->vm, &vcpu->vm->stray_ports, "nothing answers at port", port);
     }
 }
 

@@ -74,7 +74,7 @@ static bool is_apic_msr(uint32_t msr)
 
 static enum exit_action refuse(struct vcpu *vcpu, uint32_t msr)
 {
-    vm_note_stray(vcpu->vm, &vcpu->vm->stray_msrs, "MSR", msr);
+    vm_note_stray(vcpu->vm, &vcpu->vm->stray_msrs, "#GP for an access to MSR", msr);
     vcpu_inject_exception_error(vcpu, VECTOR_GP, 0);
     return EXIT_REENTER;
 }

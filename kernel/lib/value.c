@@ -1,6 +1,6 @@
 /* Values of telepod.ini: strict decoding, no rounding, no silent truncation. */
 #include <string.h>
-#include "boot/config_value.h"
+#include "kernel/lib/value.h"
 #include "kernel/lib/addr.h"
 #include "kernel/lib/util.h"
 
@@ -40,7 +40,7 @@ static bool take_number(const char **text, uint64_t max, uint64_t *out)
     return true;
 }
 
-bool config_value_number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
+bool value_number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 {
     uint64_t value;
 
@@ -50,7 +50,7 @@ bool config_value_number(const char *text, uint64_t min, uint64_t max, uint64_t 
     return true;
 }
 
-bool config_value_size(const char *text, uint64_t min, uint64_t max, uint64_t *out)
+bool value_size(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 {
     static const struct { char suffix; uint64_t bytes; } units[] = {
         { 'K', KIB }, { 'M', MIB }, { 'G', GIB },
@@ -84,17 +84,17 @@ static bool take_name(const char *text, char *out, size_t size, bool digit_first
     return true;
 }
 
-bool config_value_name(const char *text, char *out, size_t size)
+bool value_name(const char *text, char *out, size_t size)
 {
     return take_name(text, out, size, false);
 }
 
-bool config_value_file_name(const char *text, char *out, size_t size)
+bool value_file_name(const char *text, char *out, size_t size)
 {
     return take_name(text, out, size, true);
 }
 
-bool config_value_text(const char *text, char *out, size_t size)
+bool value_text(const char *text, char *out, size_t size)
 {
     size_t length = strlen(text);
 
@@ -104,7 +104,7 @@ bool config_value_text(const char *text, char *out, size_t size)
     return true;
 }
 
-bool config_value_word(const char *text, const char *const *words, uint32_t count, uint32_t *out)
+bool value_word(const char *text, const char *const *words, uint32_t count, uint32_t *out)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (strcmp(text, words[i]) == 0) {
@@ -135,7 +135,7 @@ static bool take_ipv4(const char **text, uint32_t *out)
     return first != 0 && first != IPV4_LOOPBACK && first < IPV4_MULTICAST_FIRST;
 }
 
-bool config_value_ipv4(const char *text, uint32_t *out)
+bool value_ipv4(const char *text, uint32_t *out)
 {
     uint32_t address;
 
@@ -145,7 +145,7 @@ bool config_value_ipv4(const char *text, uint32_t *out)
     return true;
 }
 
-bool config_value_ipv4_net(const char *text, uint32_t *address, uint32_t *netmask)
+bool value_ipv4_net(const char *text, uint32_t *address, uint32_t *netmask)
 {
     uint32_t host_order, mask;
     uint64_t length;

@@ -1,0 +1,154 @@
+/* The software walk of a guest's paging: each mode, each right, accessed and dirty flags, and tables that point nowhere. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+#include "kernel/arch/msr.h"
+#include "vmx/guest_walk.h"
+
+#define RAM_SIZE 0x10000
+static uint8_t ram[RAM_SIZE];
+
+static bool ram_read(void *context, uint64_t gpa, void *out, size_t size)
+{
+    (void)context;
+    if (gpa > RAM_SIZE || size > RAM_SIZE - gpa)
+        return false;
+    memcpy(out, ram + gpa, size);
+    return true;
+}
+
+static bool ram_write(void *context, uint64_t gpa, const void *data, size_t size)
+{
+    (void)context;
+    if (gpa > RAM_SIZE || size > RAM_SIZE - gpa)
+        return false;
+    memcpy(ram + gpa, data, size);
+    return true;
+}
+
+static const struct walk_memory memory = { ram_read, ram_write, NULL };
+static uint64_t gpa;
+static uint32_t error_code;
+
+static void put64(uint64_t at, uint64_t value) { memcpy(ram + at, &value, 8); }
+static void put32(uint64_t at, uint32_t value) { memcpy(ram + at, &value, 4); }
+static uint64_t get64(uint64_t at) { uint64_t v; memcpy(&v, ram + at, 8); return v; }
+
+static enum walk_result walk(const struct walk_state *s, uint64_t linear, bool write)
+{
+    gpa = 0;
+    error_code = 0;
+    return guest_walk(s, &memory, linear, write, &gpa, &error_code);
+}
+
+static const struct walk_state long_mode = { .cr0 = CR0_PE | CR0_PG | CR0_WP, .cr3 = 0x1000, .cr4 = CR4_PAE,
+                                             .efer = IA32_EFER_LMA | IA32_EFER_LME };
+#define P 1u
+#define W 2u
+#define U 4u
+#define A 0x20u
+#define D 0x40u
+#define PS 0x80u
+
+/* 0x1000 -> 0x2000 -> 0x3000 -> 0x4000: linear 0x5000 maps to 0x9000, linear 0x200000 to 0x40200000 by a large page. */
+static void build_long_mode(uint64_t leaf_bits)
+{
+    memset(ram, 0, sizeof ram);
+    put64(0x1000, 0x2000 | P | W | U);
+    put64(0x2000, 0x3000 | P | W | U);
+    put64(0x3000, 0x4000 | P | W | U);
+    put64(0x3008, 0x40200000 | P | W | PS);
+    put64(0x2008, 0x80000000 | P | PS);
+    put64(0x4000 + 5 * 8, 0x9000 | leaf_bits);
+}
+
+static void four_levels(void **state)
+{
+    (void)state;
+    build_long_mode(P | W | U);
+    assert_int_equal(walk(&long_mode, 0x5123, false), WALK_OK);
+    assert_int_equal(gpa, 0x9123);
+    assert_int_equal(get64(0x4028), 0x9000 | P | W | U | A);
+    assert_int_equal(get64(0x1000), 0x2000 | P | W | U | A);
+    assert_int_equal(walk(&long_mode, 0x5123, true), WALK_OK);
+    assert_int_equal(get64(0x4028), 0x9000 | P | W | U | A | D);
+    assert_int_equal(walk(&long_mode, 0x212345, true), WALK_OK);
+    assert_int_equal(gpa, 0x40212345);
+    assert_int_equal(walk(&long_mode, 0x40000123, false), WALK_OK); /* 1 GiB page */
+    assert_int_equal(gpa, 0x80000123);
+    assert_int_equal(walk(&long_mode, 0x6000, true), WALK_PAGE_FAULT);
+    assert_int_equal(error_code, 2);
+}
+
+/* SDM Vol. 3A, 4.6.1 "Determination of Access Rights" */
+static void rights(void **state)
+{
+    (void)state;
+    struct walk_state user = long_mode, no_wp = long_mode, smap = long_mode;
+    user.user = true;
+    no_wp.cr0 &= ~CR0_WP;
+    smap.cr4 |= CR4_SMAP;
+    build_long_mode(P);
+    assert_int_equal(walk(&long_mode, 0x5000, true), WALK_PAGE_FAULT);
+    assert_int_equal(error_code, 3);
+    assert_int_equal(get64(0x4028), 0x9000 | P); /* a fault sets no flag in the leaf */
+    assert_int_equal(walk(&long_mode, 0x5000, false), WALK_OK);
+    assert_int_equal(walk(&no_wp, 0x5000, true), WALK_OK);
+    assert_int_equal(walk(&user, 0x5000, false), WALK_PAGE_FAULT);
+    assert_int_equal(error_code, 5);
+    build_long_mode(P | W | U);
+    assert_int_equal(walk(&user, 0x5000, true), WALK_OK);
+    assert_int_equal(walk(&smap, 0x5000, false), WALK_PAGE_FAULT);
+    smap.rflags = 1 << 18;
+    assert_int_equal(walk(&smap, 0x5000, false), WALK_OK);
+}
+
+static void legacy_modes(void **state)
+{
+    (void)state;
+    struct walk_state s = { .cr0 = CR0_PE | CR0_PG, .cr3 = 0x1000 };
+    memset(ram, 0, sizeof ram);
+    put32(0x1000, 0x2000 | P | W);
+    put32(0x1004, 0x00400000 | P | W | PS);
+    put32(0x2000 + 4 * 4, 0x7000 | P | W);
+    put32(0x400000 % RAM_SIZE, 0);
+    assert_int_equal(walk(&s, 0x4321, true), WALK_OK);
+    assert_int_equal(gpa, 0x7321);
+    s.cr4 = CR4_PSE;
+    assert_int_equal(walk(&s, 0x412345, true), WALK_OK);
+    assert_int_equal(gpa, 0x412345);
+    struct walk_state pae = { .cr0 = CR0_PE | CR0_PG, .cr3 = 0x5000, .cr4 = CR4_PAE, .pdpte = { 0, 0x3000 | P } };
+    put64(0x3000, 0x4000 | P | W);
+    put64(0x4000 + 8, 0x8000 | P | W);
+    assert_int_equal(walk(&pae, 0x40001abc, true), WALK_OK);
+    assert_int_equal(gpa, 0x8abc);
+    assert_int_equal(walk(&pae, 0x1abc, true), WALK_PAGE_FAULT);
+    struct walk_state off = { .cr0 = CR0_PE };
+    assert_int_equal(walk(&off, 0x12345678, true), WALK_OK);
+    assert_int_equal(gpa, 0x12345678);
+}
+
+static void tables_outside_memory(void **state)
+{
+    (void)state;
+    struct walk_state s = long_mode;
+    s.cr3 = 0x000ffffffffff000;
+    assert_int_equal(walk(&s, 0, false), WALK_NO_RAM);
+    build_long_mode(P);
+    put64(0x3000, 0x000ffffffffff000 | P);
+    assert_int_equal(walk(&long_mode, 0x5000, false), WALK_NO_RAM);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(four_levels),
+        cmocka_unit_test(rights),
+        cmocka_unit_test(legacy_modes),
+        cmocka_unit_test(tables_outside_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
