@@ -100,8 +100,11 @@ static void listener_thread(void *argument)
         struct stream *stream;
         enum err e = stream_accept(listener, &stream, time_after_us(ACCEPT_POLL_US));
         incoming_reap();
-        if (e)
+        if (e) {
+            if (e != ERR_TIMEOUT)   /* it may come back at once: no busy loop over a broken listener */
+                thread_sleep_until(time_after_us(ACCEPT_POLL_US));
             continue;
+        }
         if (session_count == SESSIONS_MAX) {
             log_error(ROOM, "connection refused: %d are open", SESSIONS_MAX);
             stream_abort(stream);
