@@ -24,12 +24,17 @@ IMAGE := $(ESP)/EFI/BOOT/BOOTX64.EFI $(ESP)/telepod/kernel.elf
 
 .PHONY: all image tools run run-qemu test unit fuzz-smoke check bench clean help
 
-image: $(IMAGE) $(GUEST_IMAGES)
+image: $(IMAGE) $(GUEST_IMAGES) $(ESP)/telepod/telepod.ini $(GUEST_NAMES:%=$(ESP)/telepod/%.elf)
 tools: $(TELEPOD)
 
 $(ESP)/EFI/BOOT/BOOTX64.EFI: $(LOADER_EFI)
 	@mkdir -p $(@D) && cp $< $@
 $(ESP)/telepod/kernel.elf: $(KERNEL_DIR)/kernel.elf
+	@mkdir -p $(@D) && cp $< $@
+
+$(ESP)/telepod/telepod.ini: boot/telepod.ini
+	@mkdir -p $(@D) && cp $< $@
+$(ESP)/telepod/%.elf: $(BUILD)/guests/%.elf
 	@mkdir -p $(@D) && cp $< $@
 
 # ---- run -----------------------------------------------------------------------------------------------------------
@@ -43,7 +48,7 @@ run-qemu: image tools
 # ---- test ----------------------------------------------------------------------------------------------------------
 
 test: image tools $(BOCHS) check $(UNIT_TESTS) $(FUZZERS)
-	@$(LAB) test
+	@$(LAB) test $(if $(T),--only $(T))
 
 bench: image tools $(BOCHS)
 	@$(LAB) bench

@@ -17,8 +17,8 @@ KERNEL_SRCS := $(foreach room,$(ROOMS),$(KERNEL_SRCS_$(room)))
 KERNEL_OBJS := $(KERNEL_SRCS:%=$(KERNEL_DIR)/%.o)
 
 WARNINGS ?= -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
-# No library calls are invented, and none of ours is turned into a call of itself (kernel/lib/mem.c).
-KERNEL_CFLAGS = -std=gnu11 $(WARNINGS) $(KERNEL_CFLAGS_BASE) -fno-tree-loop-distribute-patterns -I. \
+# No library calls are invented, and none of ours is turned into a call of itself (kernel/arch/mem.c).
+KERNEL_CFLAGS = -std=gnu11 -mcrc32 $(WARNINGS) $(KERNEL_CFLAGS_BASE) -fno-tree-loop-distribute-patterns -I. \
     $(LIBC_INC_FLAGS) $(KERNEL_ROOM_CFLAGS) $(KERNEL_EXTRA_CFLAGS) -MMD -MP
 $(KERNEL_DIR)/net/%.o: KERNEL_ROOM_CFLAGS = -I$(LWIP_PORT) -isystem $(LWIP_INC)
 KERNEL_LIBGCC = $(shell gcc -print-libgcc-file-name)

@@ -9,7 +9,7 @@
 #include <string.h>
 #include "kernel/arch/descriptors.h"
 #include "kernel/arch/insn.h"
-#include "kernel/arch/lapic.h"
+#include "kernel/lapic.h"
 #include "kernel/arch/msr.h"
 #include "kernel/log.h"
 #include "kernel/thread.h"

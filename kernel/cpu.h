@@ -3,9 +3,9 @@
  * say otherwise.
  *
  * The rule that makes this kernel easy to read: **interrupts are closed (RFLAGS.IF = 0) in all kernel code**, and opened
- * only in the interrupt window of thread_yield() and in the idle loop (and, in effect, while a guest runs: an external
- * interrupt then exits). So code between two yields is never interrupted and never preempted on its CPU; only state that
- * several CPUs share needs a spinlock.
+ * only in the interrupt window of thread_yield() and in the idle loop, and once at boot, while a driver tries its interrupt
+ * (and, in effect, while a guest runs: an external interrupt then exits). So code between two yields is never interrupted
+ * and never preempted on its CPU; only state that several CPUs share needs a spinlock.
  */
 #ifndef TELEPOD_CPU_H
 #define TELEPOD_CPU_H
@@ -25,7 +25,7 @@ struct cpu {
     uint32_t index;                 /* 0 .. cpu_count() - 1; 0 is the bootstrap processor */
     uint32_t apic_id;
     struct thread *current;         /* the running thread */
-    struct run_queue *run_queue;    /* kernel/thread.c; has a lock: other CPUs wake threads here */
+    struct run_queue *run_queue;    /* kernel/scheduler.c; has a lock: other CPUs wake threads here */
     struct timer_queue *timers;     /* kernel/timer.c; this CPU only */
     void *tss;                      /* struct tss of kernel/arch/descriptors.h: host RSP0/IST, TR base for the VMCS */
     void *gdt;

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include "kernel/acpi.h"
 #include "kernel/arch/insn.h"
-#include "kernel/arch/lapic.h"
+#include "kernel/lapic.h"
 #include "kernel/arch/trap.h"
 #include "kernel/cpu.h"
 #include "kernel/ioapic.h"
@@ -158,11 +158,7 @@ static void error_handler(void *arg)
     log_error("lapic", "CPU %u: error status %#x", cpu_this()->index, lapic_read(LAPIC_ESR));
 }
 
-/*
-
- * The two 8259s: initialised to vectors that the kernel ignores (a spurious IRQ 7 comes even when masked), then masked.
-
- */
+/* The two 8259s: initialised to vectors that the kernel ignores (a spurious IRQ 7 comes even when masked), then masked. */
 static void pic_disable(void)
 {
     static const struct {

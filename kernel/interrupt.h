@@ -17,7 +17,7 @@ void interrupt_window(void);
 /* Takes a free vector and routes it to handler(arg). Never freed. ERR_NO_MEMORY: none left. */
 enum err interrupt_alloc_vector(interrupt_handler *handler, void *arg, uint8_t *vector);
 
-/* A handler for one of the kernel's fixed vectors (kernel/arch/lapic.h). ERR_NO_MEMORY. */
+/* A handler for one of the kernel's fixed vectors (kernel/lapic.h). ERR_NO_MEMORY. */
 enum err interrupt_handle_vector(uint8_t vector, interrupt_handler *handler, void *arg);
 
 /*

@@ -13,7 +13,6 @@
 
 #define RING_SIZE (64 * 1024UL)
 #define LINE_MAX 320 /* bytes, with prefix and newline */
-#define US_PER_S 1000000UL
 
 static char ring[RING_SIZE];
 static uint64_t written; /* bytes ever logged */

@@ -9,7 +9,7 @@
 #include <string.h>
 #include "boot/boot_info.h"
 #include "kernel/arch/insn.h"
-#include "kernel/arch/lapic.h"
+#include "kernel/lapic.h"
 #include "kernel/arch/msr.h"
 #include "kernel/arch/trap.h"
 #include "kernel/console.h"

@@ -39,7 +39,7 @@ struct thread {
 struct run_queue {
     struct spinlock lock;
     struct thread *head, *tail; /* ready threads; head is also read without the lock, as a hint */
-    struct thread *ended;       /* left its stack in the last switch; for finish_switch() */
+    struct thread *ended;       /* left its stack in the last switch; for thread_finish_ended() */
     struct thread idle;         /* runs when nothing else can; never in the queue */
 };
 

@@ -12,11 +12,7 @@ void selftest_division(void);
 /* The `selftest` command. In a thread; takes about a second. True: all passed. */
 bool selftest_run(void);
 
-/*
-
- * For the tests of the panic itself, by name: "panic", "stack", "null", "text". Does not return but for unknown names.
-
- */
+/* For the tests of the panic itself, by name: "panic", "stack", "null", "text". Does not return but for unknown names. */
 void selftest_crash(const char *how);
 
 #endif

@@ -9,7 +9,7 @@
 #include <string.h>
 #include "kernel/acpi.h"
 #include "kernel/arch/insn.h"
-#include "kernel/arch/lapic.h"
+#include "kernel/lapic.h"
 #include "kernel/arch/msr.h"
 #include "kernel/arch/trampoline.h"
 #include "kernel/cpu.h"
@@ -73,11 +73,7 @@ static bool start_cpu(struct cpu *cpu, struct hpa frame)
     return false;
 }
 
-/*
-
- * The CR3 that the trampoline loads; 0: none lies below 4 GiB. Asked for last: a copy has the entries of this moment.
-
- */
+/* The CR3 that the trampoline loads; 0: none lies below 4 GiB. Asked for last: a copy has the entries of this moment. */
 static uint64_t trampoline_cr3(uint64_t kernel_phys)
 {
     uint64_t copy = kernel_phys + ((uint64_t)low_pml4 - KERNEL_BASE);

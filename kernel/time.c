@@ -9,8 +9,6 @@
 #include "kernel/log.h"
 #include "mm/paging.h"
 
-#define US_PER_S 1000000UL
-#define NS_PER_S 1000000000UL
 #define FS_PER_S 1000000000000000UL
 
 #define PM_TIMER_HZ 3579545UL   /* ACPI 6.4, 4.8.3.3 "Power Management Timer" */
@@ -99,11 +97,7 @@ static void reference_open(struct reference *r)
         pit_open(r);
 }
 
-/*
-
- * A pair of readings that belong together: an SMI or a busy host between the two would spoil it, so the tightest wins.
-
- */
+/* A pair of readings that belong together: an SMI or a busy host between the two would spoil it, so the tightest wins. */
 static void sample(const struct reference *r, uint64_t *tsc, uint64_t *count)
 {
     uint64_t best = UINT64_MAX;

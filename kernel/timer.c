@@ -6,7 +6,7 @@
 #include "kernel/timer.h"
 #include <stddef.h>
 #include "kernel/arch/insn.h"
-#include "kernel/arch/lapic.h"
+#include "kernel/lapic.h"
 #include "kernel/arch/msr.h"
 #include "kernel/cpu.h"
 #include "kernel/interrupt.h"

@@ -1,7 +1,7 @@
 /*
- * The net thread: the only one that runs lwIP's input and timers. It is woken by the card's interrupt and by a tick, polls
- * the card until nothing is left, and arms the interrupt again. A flood of frames cannot take the CPU: after each
- * POLL_BUDGET of them the other threads run.
+ * The net thread: the only one that runs lwIP's input and timers. It is woken by the card's interrupt and by
+ * a tick, polls the card until nothing is left, and arms the interrupt again. A flood of frames cannot take
+ * the CPU: after each POLL_BUDGET of them the other threads run.
  */
 #include "net/net.h"
 
@@ -20,7 +20,6 @@
 #define POLLING_TICK_MS 1          /* for a card without interrupts */
 #define DHCP_COMPLAINT_MS 10000
 #define WAIT_UP_STEP_MS 5
-#define US_PER_MS 1000
 
 static struct {
     struct nic *nic;               /* NULL: no network */
@@ -65,7 +64,7 @@ static void follow_link(void)
     }
 }
 
-/* lwIP calls this on every change of the address or of up and down; also, with the old address, on renewals. */
+/* lwIP calls this when the address, or up and down, changes; with the old address, on renewals too. */
 static void address_changed(struct netif *netif)
 {
     static uint32_t last;
@@ -111,11 +110,12 @@ static void run(void *arg)
 
 static void start_netif(const struct pod_config *config)
 {
-    const ip4_addr_t address = { config->address }, netmask = { config->netmask }, gateway = { config->gateway };
+    const ip4_addr_t address = { config->address }, netmask = { config->netmask };
+    const ip4_addr_t gateway = { config->gateway };
     const uint8_t *mac = nic_mac(net.nic);
 
-    log_info("net", "%s %02x:%02x:%02x:%02x:%02x:%02x", nic_model(net.nic), mac[0], mac[1], mac[2], mac[3], mac[4],
-             mac[5]);
+    log_info("net", "%s %02x:%02x:%02x:%02x:%02x:%02x", nic_model(net.nic), mac[0], mac[1], mac[2], mac[3],
+             mac[4], mac[5]);
     memcpy(net.hostname, config->name, sizeof(net.hostname));
     net.hostname[sizeof(net.hostname) - 1] = '\0';
     netif_set_hostname(&net.netif, net.hostname);
@@ -157,7 +157,8 @@ enum err net_init(const struct pod_config *config)
 
     if (err != OK) {
         net.nic = NULL;
-        log_error("net", "card %u cannot be used (%s): the pod goes on without network", config->nic, err_name(err));
+        log_error("net", "card %u cannot be used (%s): the pod goes on without network", config->nic,
+                  err_name(err));
     }
     return err;
 }
@@ -203,7 +204,7 @@ void net_get_stats(struct net_stats *out)
     out->driver = "none";
     if (!net.nic)
         return;
-    port_netif_poll(&net.netif, 0); /* takes back what the card has sent, so that it does not count as in use */
+    port_netif_poll(&net.netif, 0); /* takes back what the card has sent: that is not in use */
     nic = nic_get_stats(net.nic);
     out->rx_frames = nic->rx_frames;
     out->tx_frames = nic->tx_frames;

@@ -1,7 +1,8 @@
 /*
- * The pod's network: one NIC, lwIP on top (NO_SYS=1), driven by one thread on the CPU that called net_init (CPU 0). Every
- * function here, and every call into lwIP, must come from a thread of that CPU. The net thread runs lwIP's input and
- * timers; other threads of the CPU call lwIP directly, because threads are cooperative and lwIP never yields.
+ * The pod's network: one NIC, lwIP on top (NO_SYS=1), driven by one thread on the CPU that called net_init
+ * (CPU 0). Every function here, and every call into lwIP, must come from a thread of that CPU. The net thread
+ * runs lwIP's input and timers; other threads of the CPU call lwIP directly, because threads are cooperative
+ * and lwIP never yields.
  */
 #ifndef TELEPOD_NET_H
 #define TELEPOD_NET_H
@@ -11,8 +12,8 @@
 #include "kernel/lib/err.h"
 #include "kernel/lib/pod_config.h"
 
-/* Finds the NIC, starts lwIP and DHCP (does not wait for it). ERR_NOT_FOUND: no NIC that we drive; the pod goes on
-   without network and says so. */
+/* Finds the NIC, starts lwIP and DHCP (does not wait for it). ERR_NOT_FOUND: no NIC that we drive; the pod
+   goes on without network and says so. */
 enum err net_init(const struct pod_config *config);
 bool net_is_up(void);                          /* link up and an address */
 uint32_t net_address(void);                    /* IPv4, network byte order; 0: none yet */

@@ -1,7 +1,7 @@
 /*
- * Life and death of TCP connections. lwIP frees a pcb by itself when a connection fails: stream->pcb is NULL from that
- * callback on, and no call touches the pcb again. A stream is freed by its owner only; one that nobody has accepted yet
- * belongs to its listener, which frees it when it dies.
+ * Life and death of TCP connections. lwIP frees a pcb by itself when a connection fails: stream->pcb is NULL
+ * from that callback on, and no call touches the pcb again. A stream is freed by its owner only; one that
+ * nobody has accepted yet belongs to its listener, which frees it when it dies.
  */
 #include "net/stream_state.h"
 
@@ -44,7 +44,8 @@ static void destroy(struct stream *stream)
     live_count--;
 }
 
-/* lwIP has freed the pcb: reset by the peer, given up after retransmissions, or sacrificed for another connection. */
+/* lwIP has freed the pcb: reset by the peer, given up after retransmissions, or sacrificed for another
+   connection. */
 static void on_error(void *arg, err_t err)
 {
     struct stream *stream = arg;
@@ -127,7 +128,8 @@ void stream_close(struct stream *stream)
     unread = stream->rx_bytes;
     pcb = detach(stream);
     destroy(stream);
-    /* lwIP resets instead of closing while there is unread data, and what was written would be lost with it. */
+    /* lwIP resets instead of closing while there is unread data, and what was written would be lost with it.
+       */
     for (; unread; unread -= LWIP_MIN(unread, 0xffff))
         tcp_recved(pcb, (u16_t)LWIP_MIN(unread, 0xffff));
     /* The rest of its life is lwIP's, and the first to go if connections run out. */

@@ -1,9 +1,9 @@
 /*
- * Bytes in and out of streams. A received pbuf stays where the card put it until its bytes are read; written bytes are
- * copied once, into segments of full size.
+ * Bytes in and out of streams. A received pbuf stays where the card put it until its bytes are read; written
+ * bytes are copied once, into segments of full size.
  *
- * lwIP finds the end of its queue of unsent segments by walking it. So a writer that is ahead of the window waits as soon
- * as UNSENT_MAX bytes stand there, and a write costs the same however large the send buffer is.
+ * lwIP finds the end of its queue of unsent segments by walking it. So a writer that is ahead of the window
+ * waits as soon as UNSENT_MAX bytes stand there, and a write costs the same however large the send buffer is.
  */
 #include "net/stream_state.h"
 
@@ -178,7 +178,8 @@ static enum err enqueue(struct stream *stream, const void *data, size_t size, bo
     return OK;
 }
 
-/* Waits until `wanted` bytes may be written; wakes up early, and harmlessly, when others may have freed memory. */
+/* Waits until `wanted` bytes may be written; wakes up early, and harmlessly, when others may have freed
+   memory. */
 static enum err wait_for_room(struct stream *stream, size_t wanted, uint64_t deadline)
 {
     uint64_t retry = time_after_ms(RETRY_MS);
@@ -189,8 +190,8 @@ static enum err wait_for_room(struct stream *stream, size_t wanted, uint64_t dea
     return err == ERR_TIMEOUT && time_now() < deadline ? OK : err;
 }
 
-/* Sends what should not wait: see Nagle's algorithm in tcp_output. Without anything in flight no acknowledgement will
-   come to send the rest; with it, small rests wait for that. */
+/* Sends what should not wait: see Nagle's algorithm in tcp_output. Without anything in flight no
+   acknowledgement will come to send the rest; with it, small rests wait for that. */
 static void flush(struct stream *stream, bool push)
 {
     if (push)

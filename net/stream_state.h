@@ -6,8 +6,8 @@
 #include "net/port/lwip.h"
 #include "net/stream.h"
 
-/* Received pbufs that one stream may hold. A window of full segments is 180; a peer that sends tiny ones is slowed down
-   here instead of taking everybody's memory. A power of two. */
+/* Received pbufs that one stream may hold. A window of full segments is 180; a peer that sends tiny ones is
+   slowed down here instead of taking everybody's memory. A power of two. */
 #define RX_QUEUE_MAX 512u
 
 struct stream {
@@ -15,7 +15,7 @@ struct stream {
     enum err error;
     bool connected;
     bool peer_closed;                 /* FIN came; what was received before it is still in the queue */
-    bool interrupted;                 /* stream_interrupt was called and no call has returned ERR_ABORTED since */
+    bool interrupted;                 /* by stream_interrupt; no call has returned ERR_ABORTED since */
     struct thread *waiter;            /* the owner, while blocked */
     size_t wake_room;                 /* the blocked writer wants this many bytes of room in the send queue */
     size_t unacknowledged;            /* bytes written and not yet acknowledged */
@@ -29,7 +29,8 @@ struct stream {
     struct stream *next;              /* in the listener's queue */
 };
 
-/* Blocks the calling thread until something happens to the stream. ERR_TIMEOUT, ERR_ABORTED (stream_interrupt). */
+/* Blocks the calling thread until something happens to the stream. ERR_TIMEOUT, ERR_ABORTED
+   (stream_interrupt). */
 enum err stream_wait(struct stream *stream, uint64_t deadline);
 
 /* lwIP's callbacks for bytes; `arg` is the stream. */

@@ -1,7 +1,7 @@
 # Host tests: every tests/unit/test_*.c is a cmocka program under ASan and UBSan, every tests/fuzz/fuzz_*.c a libFuzzer target.
 # Both link against one archive of all the pure sources, the very files that the kernel and the loader are built from.
 
-PURE_SRCS := $(filter-out kernel/lib/mem.c,$(wildcard kernel/lib/*.c)) \
+PURE_SRCS := $(wildcard kernel/lib/*.c) \
     boot/config.c boot/config_keys.c boot/elf.c boot/memory_map.c boot/page_tables.c $(INIH_SRC) \
     kernel/acpi_tables.c kernel/pci_route.c \
     mm/buddy.c mm/ept.c \

@@ -1,4 +1,7 @@
-/* Which capability MSR exists follows from others (SDM Vol. 3D, Appendix A): reading one that does not exist is a #GP. */
+/*
+ * Which capability MSR exists follows from others (SDM Vol. 3D, Appendix A): reading one that does not exist is a
+ * #GP.
+ */
 #include "vmx/caps.h"
 
 #include "kernel/arch/insn.h"
@@ -33,7 +36,8 @@ void vmx_caps_read(struct vmx_caps *out)
     *out = (struct vmx_caps){ .cpuid_vmx = cpuid(1, 0).ecx & CPUID_01_ECX_VMX };
     if (!out->cpuid_vmx)
         return;
-    for (unsigned i = 0; i < vmx_cap_msr_count; i++) /* in ascending order: a condition is read before what hangs on it */
+    /* In ascending order: a condition is read before what hangs on it. */
+    for (unsigned i = 0; i < vmx_cap_msr_count; i++)
         if (exists(out, vmx_cap_msrs[i].msr))
             *(uint64_t *)((char *)out + vmx_cap_msrs[i].offset) = rdmsr(vmx_cap_msrs[i].msr);
 }

@@ -1,6 +1,6 @@
 /*
- * Between struct vcpu_state and the places where a vCPU's state lives. One table says which VMCS field is which member, for
- * both directions, so that what is captured is what is applied.
+ * Between struct vcpu_state and the places where a vCPU's state lives. One table says which VMCS field is which
+ * member, for both directions, so that what is captured is what is applied.
  */
 #include <string.h>
 #include "kernel/arch/msr.h"

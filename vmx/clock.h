@@ -1,6 +1,7 @@
 /*
- * The guest's TSC as a line over the host's: guest = host * multiplier / 2^48 + offset, the arithmetic of the processor's own
- * TSC scaling and offsetting (SDM 25.6.5 "Time-Stamp Counter Offset and Multiplier"). Pure. All sums are modulo 2^64.
+ * The guest's TSC as a line over the host's: guest = host * multiplier / 2^48 + offset, the arithmetic of the
+ * processor's own TSC scaling and offsetting (SDM 25.6.5 "Time-Stamp Counter Offset and Multiplier"). Pure. All
+ * sums are modulo 2^64.
  */
 #ifndef TELEPOD_VMX_CLOCK_H
 #define TELEPOD_VMX_CLOCK_H
@@ -40,8 +41,9 @@ static inline void clock_set(struct guest_clock *c, uint64_t guest_tsc, uint64_t
 }
 
 /*
- * The first host TSC, from `host_now` on, at which the guest's TSC has reached `guest_tsc`: never early, late by less than one
- * guest tick. UINT64_MAX stays UINT64_MAX ("never"), and so does what lies beyond the host's 64 bits.
+ * The first host TSC, from `host_now` on, at which the guest's TSC has reached `guest_tsc`: never early, late by no
+ * more than a tick of the slower clock. UINT64_MAX stays UINT64_MAX ("never"), and so does what lies beyond the
+ * host's 64 bits.
  */
 static inline uint64_t clock_host_tsc_at(const struct guest_clock *c, uint64_t guest_tsc, uint64_t host_now)
 {

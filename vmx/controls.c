@@ -1,6 +1,6 @@
 /*
- * Control negotiation. Guarantee: a word that leaves this file has every required control on, every forbidden one off, and
- * each other bit as Appendix A allows it; so "VM entry fails for an invalid control field" cannot happen.
+ * Control negotiation. Guarantee: a word that leaves this file has every required control on, every forbidden one
+ * off, and each other bit as Appendix A allows it; so "VM entry fails for an invalid control field" cannot happen.
  */
 #include "vmx/controls.h"
 
@@ -194,7 +194,8 @@ static enum err check_basics(const struct vmx_caps *caps, char *why, size_t why_
     /* SDM 24.7 "Enabling and Entering VMX Operation": once locked, only a reset lets the firmware change its mind. */
     if ((caps->feature_control & IA32_FEATURE_CONTROL_LOCK) &&
         !(caps->feature_control & IA32_FEATURE_CONTROL_VMX_OUTSIDE_SMX)) {
-        snprintf(why, why_size, "VT-x is locked off by the firmware (IA32_FEATURE_CONTROL is 0x%llx): turn it on in the setup",
+        snprintf(why, why_size,
+                 "VT-x is locked off by the firmware (IA32_FEATURE_CONTROL is 0x%llx): turn it on in the setup",
                  (unsigned long long)caps->feature_control);
         return ERR_UNSUPPORTED;
     }

@@ -1,7 +1,8 @@
 /*
  * Which VM-execution, VM-exit and VM-entry controls this processor gets: a pure function from the values of the VMX
- * capability MSRs (SDM Vol. 3D, Appendix A "VMX Capability Reporting Facility") to five control words, or to one sentence
- * that names the feature that is lacking. No globals, no hardware: host tests run it on recordings of many processors.
+ * capability MSRs (SDM Vol. 3D, Appendix A "VMX Capability Reporting Facility") to five control words, or to one
+ * sentence that names the feature that is lacking. No globals, no hardware: host tests run it on recordings of many
+ * processors.
  */
 #ifndef TELEPOD_VMX_CONTROLS_H
 #define TELEPOD_VMX_CONTROLS_H

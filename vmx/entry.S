@@ -3,16 +3,18 @@
  *
  *   enum vmx_result vmx_enter(struct vcpu *vcpu, bool launched);
  *
- * The vCPU's VMCS is current and complete but for HOST_RSP, which is written here when the stack pointer is another one than
- * the last time. Uses VMRESUME if `launched`, else VMLAUNCH. Returns VMX_SUCCEED after a VM exit, with the guest's
- * general-purpose registers in vcpu->gpr (RSP, RIP and RFLAGS are in the VMCS); VMX_FAIL_* if guest mode was not entered.
+ * The vCPU's VMCS is current and complete but for HOST_RSP, which is written here when the stack pointer is another
+ * one than the last time. Uses VMRESUME if `launched`, else VMLAUNCH. Returns VMX_SUCCEED after a VM exit, with the
+ * guest's general-purpose registers in vcpu->gpr (RSP, RIP and RFLAGS are in the VMCS); VMX_FAIL_* if guest mode
+ * was not entered.
  *
  *   void vmx_exit_point(void);
  *
- * HOST_RIP: the processor comes here at every VM exit, with RSP = HOST_RSP, RFLAGS = 2 and the guest's other registers.
+ * HOST_RIP: the processor comes here at every VM exit, with RSP = HOST_RSP, RFLAGS = 2 and the guest's other
+ * registers.
  *
- * Register contract: System V; callee-saved registers are on the stack while the guest runs. FPU, vector and debug registers
- * and the MSRs of struct vcpu_loaded are not touched: they stay the guest's (vmx/loaded.c).
+ * Register contract: System V; callee-saved registers are on the stack while the guest runs. FPU, vector and debug
+ * registers and the MSRs of struct vcpu_loaded are not touched: they stay the guest's (vmx/loaded.c).
  */
 #include "vmx/entry_offsets.h"
 

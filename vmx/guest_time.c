@@ -1,4 +1,7 @@
-/* A vCPU's view of time: its TSC, and the APIC timer that hangs on it. The guest's TSC never runs backwards by our doing. */
+/*
+ * A vCPU's view of time: its TSC, and the APIC timer that hangs on it. The guest's TSC never runs backwards by our
+ * doing.
+ */
 #include "kernel/time.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"

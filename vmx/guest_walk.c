@@ -56,7 +56,8 @@ static bool allowed(const struct walk_state *s, uint64_t rights, bool write)
     return writable || !write || !(s->cr0 & CR0_WP);
 }
 
-static bool set_flags(const struct walk_memory *memory, uint64_t where, uint64_t *entry, uint64_t flags, unsigned bytes)
+static bool set_flags(const struct walk_memory *memory, uint64_t where, uint64_t *entry, uint64_t flags,
+                      unsigned bytes)
 {
     if ((*entry & flags) == flags)
         return true;
@@ -76,8 +77,8 @@ static bool start_table(const struct walk_state *s, uint64_t linear, uint64_t *t
     return pdpte & ENTRY_PRESENT;
 }
 
-enum walk_result guest_walk(const struct walk_state *s, const struct walk_memory *memory, uint64_t linear, bool write,
-                            uint64_t *gpa, uint32_t *error_code)
+enum walk_result guest_walk(const struct walk_state *s, const struct walk_memory *memory, uint64_t linear,
+                            bool write, uint64_t *gpa, uint32_t *error_code)
 {
     const struct mode mode = choose_mode(s);
     uint64_t table, rights = ENTRY_USER | ENTRY_WRITABLE;

@@ -1,7 +1,8 @@
 /*
- * Events into the guest. Guarantee: no event is lost and none is delivered twice, also when its delivery is cut short by a VM
- * exit. An event is in exactly one place: the APIC's IRR, nmi_pending, vcpu->event, or the VM-entry interruption information of
- * the next entry, from where the processor either delivers it or hands it back as IDT-vectoring information.
+ * Events into the guest. Guarantee: no event is lost and none is delivered twice, also when its delivery is cut
+ * short by a VM exit. An event is in exactly one place: the APIC's IRR, nmi_pending, vcpu->event, or the VM-entry
+ * interruption information of the next entry, from where the processor either delivers it or hands it back as
+ * IDT-vectoring information.
  */
 #include "kernel/arch/msr.h"
 #include "kernel/arch/trap.h"
@@ -92,8 +93,8 @@ void vcpu_inject(struct vcpu *vcpu)
 }
 
 /*
- * SDM 28.2.4 "Information for VM Exits During Event Delivery": the event was not delivered; it is the first thing that the next
- * entry injects.
+ * SDM 28.2.4 "Information for VM Exits During Event Delivery": the event was not delivered; it is the first thing
+ * that the next entry injects.
  */
 void vcpu_recover_event(struct vcpu *vcpu, uint32_t vectoring)
 {
@@ -109,6 +110,7 @@ void vcpu_recover_event(struct vcpu *vcpu, uint32_t vectoring)
         vmcs_write(GUEST_INTERRUPTIBILITY_STATE,
                    vmcs_read(GUEST_INTERRUPTIBILITY_STATE) & ~(uint64_t)INTERRUPTIBILITY_BLOCKING_BY_NMI);
     vcpu->inject_work = true;
+    vcpu->events_recovered++;
 }
 
 bool vcpu_has_deliverable_event(struct vcpu *vcpu)
@@ -153,8 +155,8 @@ static enum exception_class exception_class(uint32_t info)
 }
 
 /*
- * An exception displaces an event that was in delivery. An interrupt or NMI goes back to where it waits; a fault or software
- * interrupt comes again by itself when its instruction is executed again.
+ * An exception displaces an event that was in delivery. An interrupt or NMI goes back to where it waits; a fault or
+ * software interrupt comes again by itself when its instruction is executed again.
  */
 static void put_back_event(struct vcpu *vcpu)
 {

@@ -1,7 +1,7 @@
 /*
- * The VMX instructions (SDM Vol. 3C, chapter 31 "VMX Instruction Reference"), one a function. Each returns how it ended by
- * the manual's conventions (31.2 "Conventions"): VMsucceed, VMfailInvalid, or VMfailValid with the reason in
- * VM_INSTRUCTION_ERROR. VMLAUNCH and VMRESUME are in vmx/entry.S.
+ * The VMX instructions (SDM Vol. 3C, chapter 31 "VMX Instruction Reference"), one a function. Each returns how it
+ * ended by the manual's conventions (31.2 "Conventions"): VMsucceed, VMfailInvalid, or VMfailValid with the reason
+ * in VM_INSTRUCTION_ERROR. VMLAUNCH and VMRESUME are in vmx/entry.S.
  *
  * vmcs_read() and vmcs_write() are for fields that exist by construction: a failure there is our bug.
  */
@@ -75,7 +75,10 @@ static inline enum vmx_result invvpid(enum invvpid_type type, uint16_t vpid, uin
     return vmx_result_of(carry, zero);
 }
 
-/* Hands an NMI or a machine check that ended guest mode to the host's own handler: INT enters through the same gate. */
+/*
+ * Hands an NMI or a machine check that ended guest mode to the host's own handler: INT enters through the same
+ * gate.
+ */
 static inline void raise_host_nmi(void) { asm volatile("int $2" : : : "memory"); }
 static inline void raise_host_machine_check(void) { asm volatile("int $18" : : : "memory"); }
 

@@ -1,7 +1,8 @@
 /*
- * State that VM entry and exit do not switch: CR2, DR0-DR3, DR6, a few MSRs, XCR0 and the XSAVE components. The host uses none
- * of it (no FPU in the kernel, no SYSCALL, no SWAPGS, no breakpoints; a page fault of the host is a panic), so the last guest's
- * values stay in the processor until another vCPU needs the place: an exit saves and restores nothing.
+ * State that VM entry and exit do not switch: CR2, DR0-DR3, DR6, a few MSRs, XCR0 and the XSAVE components. The
+ * host uses none of it (no FPU in the kernel, no SYSCALL, no SWAPGS, no breakpoints; a page fault of the host is a
+ * panic), so the last guest's values stay in the processor until another vCPU needs the place: an exit saves and
+ * restores nothing.
  */
 #include "kernel/arch/insn.h"
 #include "kernel/arch/msr.h"

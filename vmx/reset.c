@@ -1,4 +1,7 @@
-/* The state in which a vCPU begins, as data: real mode, as after a start-up IPI (SDM Vol. 3A, Table 10-1; guests/ABI.md). */
+/*
+ * The state in which a vCPU begins, as data: real mode, as after a start-up IPI (SDM Vol. 3A, Table 10-1;
+ * guests/ABI.md).
+ */
 #include <string.h>
 #include "vmx/cpuid.h"
 #include "vmx/vcpu_state.h"
@@ -22,9 +25,14 @@ static const struct vcpu_state reset_state = {
     .segments = {
         .limit = { [0 ... SEGMENT_COUNT - 1] = REAL_MODE_LIMIT },
         .access_rights = {
-            [SEGMENT_ES] = ACCESS_DATA, [SEGMENT_CS] = ACCESS_CODE, [SEGMENT_SS] = ACCESS_DATA, [SEGMENT_DS] = ACCESS_DATA,
-            [SEGMENT_FS] = ACCESS_DATA, [SEGMENT_GS] = ACCESS_DATA,
-            [SEGMENT_LDTR] = ACCESS_PRESENT | TYPE_LDT, [SEGMENT_TR] = ACCESS_PRESENT | TYPE_BUSY_TSS_32,
+            [SEGMENT_ES] = ACCESS_DATA,
+            [SEGMENT_CS] = ACCESS_CODE,
+            [SEGMENT_SS] = ACCESS_DATA,
+            [SEGMENT_DS] = ACCESS_DATA,
+            [SEGMENT_FS] = ACCESS_DATA,
+            [SEGMENT_GS] = ACCESS_DATA,
+            [SEGMENT_LDTR] = ACCESS_PRESENT | TYPE_LDT,
+            [SEGMENT_TR] = ACCESS_PRESENT | TYPE_BUSY_TSS_32,
         },
         .gdtr_limit = REAL_MODE_LIMIT,
         .idtr_limit = REAL_MODE_LIMIT,

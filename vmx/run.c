@@ -1,7 +1,7 @@
 /*
  * The run loop. A vCPU's thread alternates between the guest, for at most a slice, and everybody else on this CPU
- * (thread_yield, where the host takes its interrupts). The guest leaves guest mode early for an external interrupt, and
- * at the latest when the VMX-preemption timer ends the slice or the guest's APIC timer is due.
+ * (thread_yield, where the host takes its interrupts). The guest leaves guest mode early for an external interrupt,
+ * and at the latest when the VMX-preemption timer ends the slice or the guest's APIC timer is due.
  */
 #include "kernel/arch/insn.h"
 #include "kernel/lib/util.h"
@@ -25,7 +25,10 @@ static void set_preemption_timer(uint64_t ticks)
     vmcs_write(VMX_PREEMPTION_TIMER_VALUE, MIN(count, UINT32_MAX));
 }
 
-/* Enters guest mode at host time `now`; returns the time after the exit. False in *entered: it did not; the guest is stopped. */
+/*
+ * Enters guest mode at host time `now`; returns the time after the exit. False in *entered: it did not; the guest
+ * is stopped.
+ */
 static uint64_t enter(struct vcpu *vcpu, uint64_t now, bool *entered)
 {
     enum vmx_result result = vmx_enter(vcpu, vcpu->launched);

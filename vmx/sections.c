@@ -1,7 +1,8 @@
 /*
- * The tables of the vCPU's groups of state, and the checks that a received state must pass. Guarantee: a state that passes
- * cannot fault the host when it is loaded into the processor's registers (WRMSR, XSETBV, XRSTOR, MOV DR). What the processor
- * itself checks at VM entry is left to it: there a bad state halts the guest with a diagnosis. Pure.
+ * The tables of the vCPU's groups of state, and the checks that a received state must pass. Guarantee: a state that
+ * passes cannot fault the host when it is loaded into the processor's registers (WRMSR, XSETBV, XRSTOR, MOV DR).
+ * What the processor itself checks at VM entry is left to it: there a bad state halts the guest with a diagnosis.
+ * Pure.
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,8 +13,8 @@
 #include "vmx/vmcs.h"
 
 #define SECTION(name_, type, table, check_) \
-    { .name = name_, .version = 1, .fields = table, .field_count = ARRAY_SIZE(table), .struct_size = sizeof(struct type), \
-      .check = check_ }
+    { .name = name_, .version = 1, .fields = table, .field_count = ARRAY_SIZE(table), \
+      .struct_size = sizeof(struct type), .check = check_ }
 
 static enum err bad(char *why, size_t why_size, const char *field, uint64_t value)
 {
@@ -142,7 +143,10 @@ static const struct field events_fields[] = {
     FIELD(struct state_events, pending_debug_exceptions, 0),
 };
 
-/* Nothing here can fault the host: VM entry checks an injected event (SDM 27.2.1.3). Reserved bits are refused all the same. */
+/*
+ * Nothing here can fault the host: VM entry checks an injected event (SDM 27.2.1.3). Reserved bits are refused all
+ * the same.
+ */
 static enum err events_check(const void *decoded, char *why, size_t why_size)
 {
     uint32_t info = ((const struct state_events *)decoded)->event_info;

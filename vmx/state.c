@@ -1,6 +1,6 @@
 /*
- * Saving and loading a machine that does not run. Loading decodes and checks everything, against the format and against this
- * host and the machine's policy, before it touches the machine.
+ * Saving and loading a machine that does not run. Loading decodes and checks everything, against the format and
+ * against this host and the machine's policy, before it touches the machine.
  */
 #include "vmx/state.h"
 

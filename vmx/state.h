@@ -1,10 +1,11 @@
 /*
- * All the state of a paused machine but its memory, as a list of typed, versioned sections: what a teleport puts on the
- * wire. A section is described once, by a table of fields (offset, size, name, check); size, save, load and the dissector
- * come from that table, so they cannot disagree. Everything is little-endian. No host pointer, no host time.
+ * All the state of a paused machine but its memory, as a list of typed, versioned sections: what a teleport puts on
+ * the wire. A section is described once, by a table of fields (offset, size, name, check); size, save, load and the
+ * dissector come from that table, so they cannot disagree. Everything is little-endian. No host pointer, no host
+ * time.
  *
- * Times in here are guest TSC values at the pause: the machine's clocks stand still in the stream, and the target moves
- * them on by the measured downtime when it resumes (vm_state_set_elapsed).
+ * Times in here are guest TSC values at the pause: the machine's clocks stand still in the stream, and the target
+ * moves them on by the measured downtime when it resumes (vm_set_guest_tsc).
  */
 #ifndef TELEPOD_STATE_H
 #define TELEPOD_STATE_H
@@ -32,8 +33,8 @@ size_t vm_state_size(const struct vm *vm);
 /* Saves all sections of a machine that is not running. ERR_RANGE: buffer too small. *used: bytes written. */
 enum err vm_state_save(struct vm *vm, void *buffer, size_t size, size_t *used);
 /*
- * Decodes and checks the whole buffer first, applies it only if all is right; otherwise ERR_* and the machine is unchanged,
- * with the reason in words (section, field) in why[why_size].
+ * Decodes and checks the whole buffer first, applies it only if all is right; otherwise ERR_* and the machine is
+ * unchanged, with the reason in words (section, field) in why[why_size].
  */
 enum err vm_state_load(struct vm *vm, const void *buffer, size_t size, char *why, size_t why_size);
 
@@ -46,8 +47,8 @@ struct vm_policy_cpuid { uint32_t leaf, subleaf, eax, ebx, ecx, edx; };
 #define VM_POLICY_CPUID_MAX 32
 
 /*
- * What a host must offer to run this guest: the CPUID and MSR policy. Goes first in a teleport; a host that lacks something
- * refuses with the feature's name before a page is sent.
+ * What a host must offer to run this guest: the CPUID and MSR policy. Goes first in a teleport; a host that lacks
+ * something refuses with the feature's name before a page is sent.
  */
 struct vm_policy {
     uint32_t version;                /* VM_POLICY_VERSION */

@@ -1,4 +1,7 @@
-/* One list of sections serves size, encoding and decoding. Each must be there once; what is unknown is refused, not skipped. */
+/*
+ * One list of sections serves size, encoding and decoding. Each must be there once; what is unknown is refused, not
+ * skipped.
+ */
 #include "vmx/state_codec.h"
 
 #include <stdio.h>
@@ -46,7 +49,8 @@ enum err vm_image_encode(const struct vm_image *image, void *buffer, size_t size
     memset(buffer, 0, vm_image_size());
     for (unsigned i = 0; i < ARRAY_SIZE(parts); i++) {
         const struct section *section = parts[i].section;
-        struct vm_section_header header = { .version = section->version, .size = (uint32_t)section_wire_size(section) };
+        struct vm_section_header header = { .version = section->version,
+                                            .size = (uint32_t)section_wire_size(section) };
         snprintf(header.name, sizeof header.name, "%s", section->name);
         memcpy(to, &header, sizeof header);
         section_save(section, (const char *)image + parts[i].offset, to + sizeof header);
@@ -64,7 +68,8 @@ static int find_part(const struct vm_section_header *header)
     return -1;
 }
 
-static enum err check_header(const struct vm_section_header *header, int part, uint32_t seen, char *why, size_t why_size)
+static enum err check_header(const struct vm_section_header *header, int part, uint32_t seen, char *why,
+                             size_t why_size)
 {
     const int name_max = VM_SECTION_NAME_MAX - 1;
     if (part < 0) {
@@ -77,8 +82,8 @@ static enum err check_header(const struct vm_section_header *header, int part, u
         return ERR_VERSION;
     }
     if (header->instance != 0 || header->reserved != 0) {
-        snprintf(why, why_size, "state section %s: instance %u, reserved %u, both must be 0", parts[part].section->name,
-                 (unsigned)header->instance, (unsigned)header->reserved);
+        snprintf(why, why_size, "state section %s: instance %u, reserved %u, both must be 0",
+                 parts[part].section->name, (unsigned)header->instance, (unsigned)header->reserved);
         return ERR_INVALID;
     }
     if (seen >> part & 1) {
@@ -89,8 +94,8 @@ static enum err check_header(const struct vm_section_header *header, int part, u
 }
 
 /* Decodes the section at bytes[0]; *length is what it took. */
-static enum err decode_section(struct vm_image *image, const uint8_t *bytes, size_t size, size_t *length, uint32_t *seen,
-                               char *why, size_t why_size)
+static enum err decode_section(struct vm_image *image, const uint8_t *bytes, size_t size, size_t *length,
+                               uint32_t *seen, char *why, size_t why_size)
 {
     struct vm_section_header header;
     if (size < sizeof header) {
@@ -110,7 +115,8 @@ static enum err decode_section(struct vm_image *image, const uint8_t *bytes, siz
         return ERR_RANGE;
     }
     *seen |= 1u << part;
-    return section_load(section, (char *)image + parts[part].offset, bytes + sizeof header, header.size, why, why_size);
+    return section_load(section, (char *)image + parts[part].offset, bytes + sizeof header, header.size, why,
+                        why_size);
 }
 
 enum err vm_image_decode(struct vm_image *out, const void *buffer, size_t size, char *why, size_t why_size)

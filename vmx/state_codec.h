@@ -1,6 +1,6 @@
 /*
- * A machine's state without its memory, decoded, and its stream form: the sections of vmx/state.h one after the other. Pure:
- * host tests and fuzzers run it. Decoding believes nothing; *out counts only if it returns OK.
+ * A machine's state without its memory, decoded, and its stream form: the sections of vmx/state.h one after the
+ * other. Pure: host tests and fuzzers run it. Decoding believes nothing; *out counts only if it returns OK.
  */
 #ifndef TELEPOD_STATE_CODEC_H
 #define TELEPOD_STATE_CODEC_H
@@ -19,7 +19,8 @@ struct vm_image {
 };
 
 size_t vm_image_size(void);     /* bytes of the stream form; always the same */
-enum err vm_image_encode(const struct vm_image *image, void *buffer, size_t size, size_t *used); /* ERR_RANGE: too small */
+/* ERR_RANGE: the buffer is too small. */
+enum err vm_image_encode(const struct vm_image *image, void *buffer, size_t size, size_t *used);
 /* ERR_RANGE, ERR_INVALID, ERR_VERSION with the section and field in `why`. */
 enum err vm_image_decode(struct vm_image *out, const void *buffer, size_t size, char *why, size_t why_size);
 

@@ -1,6 +1,6 @@
 /*
- * A vCPU's life: its VMCS with the controls and the host's state, filled once on the CPU where it will always run (so the
- * host-state area, which describes that CPU, never changes), its thread, and its end.
+ * A vCPU's life: its VMCS with the controls and the host's state, filled once on the CPU where it will always run
+ * (so the host-state area, which describes that CPU, never changes), its thread, and its end.
  */
 #include "vmx/vcpu.h"
 
@@ -30,7 +30,10 @@ void vmcs_access_failed(enum vmcs_field field, bool write)
           (unsigned)error);
 }
 
-/* SDM 25.6 to 25.8. Zeroed fields (exception-independent counts, masks, MSR areas) are zero from the VMCLEARed page on. */
+/*
+ * SDM 25.6 to 25.8. Zeroed fields (exception-independent counts, masks, MSR areas) are zero from the VMCLEARed page
+ * on.
+ */
 static void write_controls(struct vcpu *vcpu)
 {
     const struct vmx_controls *c = vmx_controls_get();

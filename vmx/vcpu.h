@@ -1,11 +1,13 @@
 /*
- * One virtual processor: a VMCS, the registers that the VMCS does not hold, a local APIC, and the thread that runs it.
+ * One virtual processor: a VMCS, the registers that the VMCS does not hold, a local APIC, and the thread that runs
+ * it.
  *
- * **Who touches it**: only code on vm->cpu. All of a machine's threads run there and kernel code is never preempted, so a vCPU
- * is out of guest mode whenever anything else runs on its CPU; other CPUs get there with cpu_call(). There are no locks.
+ * **Who touches it**: only code on vm->cpu. All of a machine's threads run there and kernel code is never
+ * preempted, so a vCPU is out of guest mode whenever anything else runs on its CPU; other CPUs get there with
+ * cpu_call(). There are no locks.
  *
- * **Where the state is**: in the VMCS; in gpr[]; and, for what entry and exit do not switch, either in the processor itself
- * (while this vCPU is the CPU's `loaded` one) or in struct vcpu_loaded (vmx/loaded.c).
+ * **Where the state is**: in the VMCS; in gpr[]; and, for what entry and exit do not switch, either in the
+ * processor itself (while this vCPU is the CPU's `loaded` one) or in struct vcpu_loaded (vmx/loaded.c).
  */
 #ifndef TELEPOD_VCPU_H
 #define TELEPOD_VCPU_H
@@ -58,7 +60,7 @@ struct vcpu {
     bool inject_work;                   /* vcpu_inject has something to look at */
     bool nmi_pending;
     struct vcpu_event event;
-    uint32_t activity;                  /* ACTIVITY_ACTIVE, or ACTIVITY_HLT: waits for an interrupt outside guest mode */
+    uint32_t activity;                  /* ACTIVITY_ACTIVE, or ACTIVITY_HLT: waits, outside guest mode */
     uint32_t primary_controls;          /* as the VMCS has them */
     bool clock_changed;                 /* TSC_OFFSET and TSC_MULTIPLIER are to be written again */
 
@@ -71,6 +73,7 @@ struct vcpu {
     uint32_t exit_reason;
     uint64_t exit_counts[VMX_EXIT_REASONS];
     uint64_t guest_ticks;               /* TSC ticks in guest mode */
+    uint64_t events_recovered;          /* deliveries that an exit cut short and that were begun again */
 };
 
 #define ASSERT_GPR(name) _Static_assert(offsetof(struct vcpu, gpr[GPR_##name]) == VCPU_##name, "entry_offsets.h")

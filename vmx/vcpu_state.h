@@ -1,7 +1,8 @@
 /*
- * The architectural state of one vCPU in named groups: what reset gives, what a teleport carries, what the VMCS and the
- * processor's registers hold while the vCPU lives. Each group has a table of its fields (vmx/sections.c), from which size,
- * save, load and the dissector come. Members are called as the SDM calls the registers. Pure: no hardware in here.
+ * The architectural state of one vCPU in named groups: what reset gives, what a teleport carries, what the VMCS and
+ * the processor's registers hold while the vCPU lives. Each group has a table of its fields (vmx/sections.c), from
+ * which size, save, load and the dissector come. Members are called as the SDM calls the registers. Pure: no
+ * hardware in here.
  */
 #ifndef TELEPOD_VCPU_STATE_H
 #define TELEPOD_VCPU_STATE_H

@@ -1,6 +1,6 @@
 /*
- * Machines: the table, creation and end, and the state changes. Everything that must not happen while the guest runs is done on
- * vm->cpu (cpu_call), where its being executed means that no vCPU of the machine is in guest mode.
+ * Machines: the table, creation and end, and the state changes. Everything that must not happen while the guest
+ * runs is done on vm->cpu (cpu_call), where its being executed means that no vCPU of the machine is in guest mode.
  */
 #include "vmx/vm.h"
 
@@ -102,7 +102,8 @@ static enum err check_config(const struct guest_config *config)
         return ERR_UNSUPPORTED;
     }
     if (config->cpu != POD_CPU_ANY && !cpu_by_index(config->cpu)) {
-        log_error("vmx", "guest %s asks for CPU %u; this pod has %u", config->name, (unsigned)config->cpu, cpu_count());
+        log_error("vmx", "guest %s asks for CPU %u; this pod has %u", config->name, (unsigned)config->cpu,
+                  cpu_count());
         return ERR_INVALID;
     }
     return OK;
@@ -157,7 +158,8 @@ static enum err alloc_vm(struct vm **out, const struct guest_config *config)
     uint32_t slot;
     enum err e = reserve_slot(config->name, &slot);
     if (e != OK) {
-        log_error("vmx", "guest %s: %s", config->name, e == ERR_EXISTS ? "the name is taken" : "no room in the table of guests");
+        log_error("vmx", "guest %s: %s", config->name,
+                  e == ERR_EXISTS ? "the name is taken" : "no room in the table of guests");
         return e;
     }
     struct vm *vm = calloc(1, sizeof *vm);
@@ -213,8 +215,8 @@ static enum err load_image(struct vm *vm, const struct image_plan *plan, const u
     uint64_t size = vm->memory.size;
     enum err e = OK;
     for (uint32_t i = 0; e == OK && i < plan->segment_count; i++)
-        e = guest_memory_write(&vm->memory, (struct gpa){ plan->segments[i].gpa }, image + plan->segments[i].file_offset,
-                               plan->segments[i].file_size);
+        e = guest_memory_write(&vm->memory, (struct gpa){ plan->segments[i].gpa },
+                               image + plan->segments[i].file_offset, plan->segments[i].file_size);
     if (e == OK)
         e = guest_memory_write(&vm->memory, (struct gpa){ GUEST_CMDLINE_GPA }, vm->config.cmdline,
                                strnlen(vm->config.cmdline, GUEST_CMDLINE_MAX - 1) + 1);

@@ -1,9 +1,9 @@
 /*
- * A virtual machine as the rest of the pod sees it: created from a configuration, run by one thread a vCPU, paused at an
- * instant, saved, loaded, tracked.
+ * A virtual machine as the rest of the pod sees it: created from a configuration, run by one thread a vCPU, paused
+ * at an instant, saved, loaded, tracked.
  *
- * **Ownership**: a struct vm is owned by the table in vmx/vm.c. Functions that change its state block the calling thread
- * until the vCPUs agree; they may be called from any thread that is not a vCPU's.
+ * **Ownership**: a struct vm is owned by the table in vmx/vm.c. Functions that change its state block the calling
+ * thread until the vCPUs agree; they may be called from any thread that is not a vCPU's.
  */
 #ifndef TELEPOD_VM_H
 #define TELEPOD_VM_H
@@ -68,13 +68,15 @@ struct vm {
 
     /* vmx/'s own; touched on vm->cpu only, but for the watchers */
     uint32_t slot;                       /* in the table */
-    uint64_t pause_guest_tsc;            /* the guest's TSC at pause_tsc: no clock of the guest may ever be behind it */
+    uint64_t pause_guest_tsc;            /* the guest's TSC at pause_tsc: it may never be behind it */
     struct vm_policy policy;             /* CPUID as this guest sees it */
     struct guest_clock clock;
     struct uart uart;                    /* COM1 */
     char line[VM_CONSOLE_LINE];          /* console output that has not yet been logged */
     uint32_t line_length;
     struct vm_strays stray_ports, stray_msrs;
+    /* An EPT violation inside RAM: true, the page is accessible now. NULL while nothing takes pages away. */
+    bool (*page_missing)(struct vm *vm, struct gpa gpa);
     struct spinlock watchers_lock;       /* any CPU */
     struct thread *watchers[VM_WATCHERS_MAX];
 };
@@ -99,8 +101,8 @@ enum err vm_resume(struct vm *vm);             /* VM_PAUSED -> VM_RUNNING */
 enum err vm_pause(struct vm *vm);
 
 /*
- * Dirty tracking over the running machine. Each brings the vCPUs out of guest mode, works, and lets them go on, with the
- * INVEPT that the manual demands before they enter again. On a paused machine they just work.
+ * Dirty tracking over the running machine. Each brings the vCPUs out of guest mode, works, and lets them go on,
+ * with the INVEPT that the manual demands before they enter again. On a paused machine they just work.
  */
 enum err vm_track_start(struct vm *vm);
 enum err vm_track_harvest(struct vm *vm, struct bitmap *out);   /* ORs into out */
@@ -109,7 +111,10 @@ enum err vm_track_stop(struct vm *vm);
 /* Console: output since *position (advances it); input to the guest's UART, returns the bytes taken. */
 size_t vm_console_read(struct vm *vm, uint64_t *position, char *buffer, size_t size);
 size_t vm_console_write(struct vm *vm, const char *bytes, size_t size);
-/* A thread to wake when there is new output or a state change; NULL: none. One watcher a call site: small fixed table. */
+/*
+ * A thread to wake when there is new output or a state change; NULL: none. One watcher a call site: small fixed
+ * table.
+ */
 enum err vm_watch(struct vm *vm, struct thread *watcher);
 void vm_unwatch(struct vm *vm, struct thread *watcher);
 

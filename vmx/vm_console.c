@@ -1,4 +1,7 @@
-/* A machine's console: what the guest sends on COM1 goes into a ring, and as configured to the log by lines or to COM2 raw. */
+/*
+ * A machine's console: what the guest sends on COM1 goes into a ring, and as configured to the log by lines or to
+ * COM2 raw.
+ */
 #include <string.h>
 #include "kernel/console.h"
 #include "kernel/lib/util.h"

@@ -1,6 +1,6 @@
 /*
- * Pause, resume and dirty tracking of a machine. Each runs on vm->cpu, between two slices of the guest: no vCPU is in guest
- * mode, and none enters before the function has ended.
+ * Pause, resume and dirty tracking of a machine. Each runs on vm->cpu, between two slices of the guest: no vCPU is
+ * in guest mode, and none enters before the function has ended.
  */
 #include "kernel/log.h"
 #include "kernel/thread.h"
@@ -63,8 +63,8 @@ enum err vm_pause(struct vm *vm)
 }
 
 /*
- * Each of these changes EPT entries so that cached translations would hide writes or point to freed tables. All translations
- * of this guest are on this CPU: the INVEPT is done here and now, before the guest can enter again.
+ * Each of these changes EPT entries so that cached translations would hide writes or point to freed tables. All
+ * translations of this guest are on this CPU: the INVEPT is done here and now, before the guest can enter again.
  */
 static void track_start(void *arg)
 {

@@ -11,7 +11,7 @@ void vm_notify_watchers(struct vm *vm);                 /* any CPU */
 void vm_note_stray(struct vm *vm, struct vm_strays *strays, const char *what, uint32_t number);
 
 void vm_policy_default(struct vm *vm);                  /* the policy that this host gives a new guest */
-void vm_clock_start(struct vm *vm);                     /* multiplier for guest_tsc_hz; the guest's TSC starts at 0 now */
+void vm_clock_start(struct vm *vm);                     /* multiplier for guest_tsc_hz; the TSC starts at 0 now */
 void vm_clock_moved(struct vm *vm);                     /* vm->clock has changed: tell the vCPUs */
 
 #endif

@@ -1,4 +1,7 @@
-/* The policy of a live machine: joins the pure code of vmx/cpuid.h and vmx/policy.h with this host's CPUID and clock. */
+/*
+ * The policy of a live machine: joins the pure code of vmx/cpuid.h and vmx/policy.h with this host's CPUID and
+ * clock.
+ */
 #include <stdlib.h>
 #include <string.h>
 #include "kernel/arch/insn.h"

@@ -1,8 +1,10 @@
 /*
- * The VMCS as the SDM lays it down: every field's encoding under the headings of Vol. 3D, Appendix B "Field Encoding in VMCS"
- * (width, then area), and the bits of the fields that we use. Names are the manual's, in capitals.
+ * The VMCS as the SDM lays it down: every field's encoding under the headings of Vol. 3D, Appendix B "Field
+ * Encoding in VMCS" (width, then area), and the bits of the fields that we use. Names are the manual's, in
+ * capitals.
  *
- * All SDM citations in vmx/ are by chapter of the edition in which chapter 25 is "Virtual Machine Control Structures".
+ * All SDM citations in vmx/ are by chapter of the edition in which chapter 25 is "Virtual Machine Control
+ * Structures".
  */
 #ifndef TELEPOD_VMCS_H
 #define TELEPOD_VMCS_H
@@ -266,8 +268,8 @@ enum vmcs_field {
 #define ENTRY_LOAD_IA32_EFER (1u << 15)
 
 /*
- * 25.8.3 Table 25-16 "Format of the VM-Entry Interruption-Information Field"; 25.9.2 and 25.9.3 give the VM-exit and the
- * IDT-vectoring fields the same layout.
+ * 25.8.3 Table 25-16 "Format of the VM-Entry Interruption-Information Field"; 25.9.2 and 25.9.3 give the VM-exit
+ * and the IDT-vectoring fields the same layout.
  */
 #define INTERRUPTION_VECTOR_MASK 0xffu
 #define INTERRUPTION_TYPE_SHIFT 8

@@ -1,6 +1,6 @@
 /*
- * VMX on, on every CPU. Guarantee: after vmx_init either every CPU is in VMX root operation with the same controls, or none
- * takes part and vmx_unavailable_reason() says why; the pod goes on in both cases.
+ * VMX on, on every CPU. Guarantee: after vmx_init either every CPU is in VMX root operation with the same controls,
+ * or none takes part and vmx_unavailable_reason() says why; the pod goes on in both cases.
  */
 #include "vmx/vmx.h"
 
@@ -66,11 +66,15 @@ static uint64_t choose_xcr0(void)
     return (xcr0 & XCR0_AVX512) == XCR0_AVX512 ? xcr0 : xcr0 & ~XCR0_AVX512;
 }
 
-/* SDM 24.8 "Restrictions on VMX Operation" and A.7, A.8: bits that VMXON demands. FPU usable: XSAVE and XRSTOR run here. */
+/*
+ * SDM 24.8 "Restrictions on VMX Operation" and A.7, A.8: bits that VMXON demands. FPU usable: XSAVE and XRSTOR run
+ * here.
+ */
 static void prepare_control_registers(void)
 {
     write_cr0((read_cr0() | controls.cr0_fixed0 | CR0_NE | CR0_MP) & ~(CR0_TS | CR0_EM));
-    write_cr4(read_cr4() | controls.cr4_fixed0 | CR4_VMXE | CR4_OSFXSR | CR4_OSXMMEXCPT | (host_xcr0 ? CR4_OSXSAVE : 0));
+    write_cr4(read_cr4() | controls.cr4_fixed0 | CR4_VMXE | CR4_OSFXSR | CR4_OSXMMEXCPT |
+              (host_xcr0 ? CR4_OSXSAVE : 0));
     if (host_xcr0)
         xsetbv(0, host_xcr0);
 }

@@ -1,6 +1,6 @@
 /*
- * VMX operation of the pod as a whole: what was negotiated, each CPU's part, and what the rest of vmx/ asks of the processor.
- * The rest of the pod uses vmx/vm.h.
+ * VMX operation of the pod as a whole: what was negotiated, each CPU's part, and what the rest of vmx/ asks of the
+ * processor. The rest of the pod uses vmx/vm.h.
  */
 #ifndef TELEPOD_VMX_H
 #define TELEPOD_VMX_H
@@ -23,12 +23,13 @@ struct vmx_cpu *vmx_cpu_this(void);
 /* After vmx_init. */
 const struct vmx_controls *vmx_controls_get(void);
 bool vmx_has_tsc_scaling(void);
-uint64_t vmx_host_xcr0(void);           /* XSAVE components that host and guests use: subset of XCR0_OFFERED; 0: no XSAVE */
+uint64_t vmx_host_xcr0(void);           /* XSAVE components that guests use, of XCR0_OFFERED; 0: no XSAVE */
 struct hpa vmx_msr_bitmap(void);        /* one for all vCPUs: the same MSRs are free for every guest */
 
 /*
- * SDM 29.4.3.4 "Guidelines for Use of the INVEPT Instruction": after an EPT entry loses permission or an accessed or dirty
- * flag, and when a root table's frame gets a new use. On the CPU on which the guest runs; no other CPU has its translations.
+ * SDM 29.4.3.4 "Guidelines for Use of the INVEPT Instruction": after an EPT entry loses permission or an accessed
+ * or dirty flag, and when a root table's frame gets a new use. On the CPU on which the guest runs; no other CPU has
+ * its translations.
  */
 void vmx_invalidate_ept(uint64_t eptp);
 /* SDM 29.4.3.3 "Guidelines for Use of the INVVPID Instruction": when a VPID gets a new owner. */

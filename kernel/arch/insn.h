@@ -156,22 +156,6 @@ static inline void fxrstor(const void *area) { asm volatile("fxrstor64 (%0)" : :
 
 /* Bulk work in general-purpose registers only */
 
-/* The operand of crc32q: 8 bytes at any address. */
-struct crc_operand { uint64_t value; } __attribute__((packed, may_alias));
-
-/* One step of CRC32C over 8 bytes or 1 byte (SDM Vol. 2A, "CRC32"). Needs SSE4.2 but no SSE register. */
-static inline uint64_t crc32q(uint64_t crc, const void *data)
-{
-    asm("crc32q %1, %0" : "+r"(crc) : "m"(*(const struct crc_operand *)data));
-    return crc;
-}
-
-static inline uint32_t crc32b(uint32_t crc, uint8_t data)
-{
-    asm("crc32b %1, %0" : "+r"(crc) : "rm"(data));
-    return crc;
-}
-
 /* Copy or fill forward, `count` quadwords or bytes; the copies return the end of the destination, *from moves on. */
 static inline void *rep_movsq(void *to, const void **from, size_t count)
 {

@@ -3,9 +3,19 @@
  */
 #include "kernel/lib/crc32c.h"
 #include <string.h>
-#include "kernel/arch/insn.h"
 
 #define WORD sizeof(uint64_t)
+
+/* Eight bytes at any address. */
+struct word {
+    uint64_t value;
+} __attribute__((packed, may_alias));
+
+static inline uint64_t crc_word(uint64_t crc, const uint8_t *p)
+{
+    return __builtin_ia32_crc32di(crc, ((const struct word *)p)->value);
+}
+
 #define BLOCK_WORDS 32
 #define BLOCK (BLOCK_WORDS * WORD)
 
@@ -14,7 +24,7 @@ static inline uint64_t crc_block(uint64_t crc, const uint8_t *p)
 {
 #pragma GCC unroll 32
     for (unsigned i = 0; i < BLOCK_WORDS; i++)
-        crc = crc32q(crc, p + i * WORD);
+        crc = crc_word(crc, p + i * WORD);
     return crc;
 }
 
@@ -26,9 +36,9 @@ uint32_t crc32c_update(uint32_t crc, const void *data, size_t n)
     for (; n >= BLOCK; p += BLOCK, n -= BLOCK)
         c = crc_block(c, p);
     for (; n >= WORD; p += WORD, n -= WORD)
-        c = crc32q(c, p);
+        c = crc_word(c, p);
     for (; n; p++, n--)
-        c = crc32b((uint32_t)c, *p);
+        c = __builtin_ia32_crc32qi((uint32_t)c, *p);
     return ~(uint32_t)c;
 }
 

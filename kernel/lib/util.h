@@ -7,6 +7,13 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define BIT(n) (1ULL << (n))
+
+#define NS_PER_US 1000UL
+#define US_PER_MS 1000UL
+#define MS_PER_S 1000UL
+#define US_PER_S 1000000UL
+#define NS_PER_S 1000000000UL
+
 #define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 #include "kernel/thread.h"
+#include "kernel/lib/util.h"
 #include "kernel/time.h"
 #include "net/control/handlers.h"
 #include "vmx/vm.h"
@@ -11,7 +12,6 @@
 #define CHUNK 2048                  /* bytes an event: escaped, it still fits into a line */
 #define POLL_MS 10                  /* how late a byte from the client may be */
 #define INPUT_MS 2000               /* a guest that does not read its UART for so long gets no more */
-#define MS_PER_S 1000
 
 struct watch {
     const char *name;

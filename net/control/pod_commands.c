@@ -1,9 +1,7 @@
 /* help, log, shutdown, and the lab's selftest: what concerns the pod as a whole. */
 #include <string.h>
-#include "kernel/acpi.h"
-#include "kernel/arch/insn.h"
-#include "kernel/console.h"
 #include "kernel/log.h"
+#include "kernel/power.h"
 #include "kernel/thread.h"
 #include "kernel/time.h"
 #include "net/control/control.h"
@@ -13,10 +11,6 @@
 #define SYNOPSIS_MAX 256
 #define LOG_CHUNK 2048
 #define LOG_CHUNKS_MAX 64           /* a pod that logs faster than the client reads would otherwise keep it for ever */
-/* Bochs and QEMU: the debug port reads as its own number where it exists. Bochs's power-off port takes a word. */
-#define DEBUG_PORT 0xe9
-#define BOCHS_SHUTDOWN_PORT 0x8900
-#define POWER_OFF_MS 1000           /* a machine may take its time to go off */
 
 void handle_help(struct session *session, const struct command *command)
 {
@@ -79,18 +73,6 @@ static void stop_guests(void)
         if (vm && !vm->teleporting)
             vm_destroy(vm);
     }
-}
-
-static void power_off(void)
-{
-    static const char word[] = "Shutdown";
-
-    console_flush();
-    if (inb(DEBUG_PORT) == DEBUG_PORT)
-        for (size_t i = 0; i < strlen(word); i++)
-            outb(BOCHS_SHUTDOWN_PORT, (uint8_t)word[i]);
-    acpi_power_off();
-    thread_sleep_until(time_after_ms(POWER_OFF_MS));
 }
 
 void handle_shutdown(struct session *session, const struct command *command)

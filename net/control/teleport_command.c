@@ -3,12 +3,11 @@
 #include <stdlib.h>
 #include "kernel/time.h"
 #include "net/control/handlers.h"
+#include "kernel/lib/util.h"
 #include "net/net.h"
 #include "net/teleport/teleport.h"
 #include "vmx/vm.h"
 
-#define NS_PER_US 1000
-#define US_PER_MS 1000
 #define NETWORK_WAIT_MS 15000       /* a teleport of telepod.ini may come before DHCP's answer */
 
 struct teleport_run {

@@ -1,6 +1,6 @@
 /*
- * Bring-up of Intel's 8254x and 82574 (SDM-8254x chapter 14 "General Initialization and Reset Operation"). Every wait for
- * the card is bounded: one that does not answer costs milliseconds and a sentence in the log.
+ * Bring-up of Intel's 8254x and 82574 (SDM-8254x chapter 14 "General Initialization and Reset Operation").
+ * Every wait for the card is bounded: one that does not answer costs milliseconds and a sentence in the log.
  */
 #include "net/nic/e1000.h"
 
@@ -48,9 +48,9 @@ static const struct pci_device *find(uint32_t index, const struct e1000_model **
 }
 
 /* Waits until (register & mask) == want; false if it did not come in time. */
-static bool wait_for(const struct nic *nic, uint32_t offset, uint32_t mask, uint32_t want, uint64_t microseconds)
+static bool wait_for(const struct nic *nic, uint32_t offset, uint32_t mask, uint32_t want, uint64_t us)
 {
-    uint64_t deadline = time_after_us(microseconds);
+    uint64_t deadline = time_after_us(us);
 
     while ((e1000_read(nic, offset) & mask) != want) {
         if (time_now() > deadline)
@@ -67,7 +67,7 @@ static void quiesce(struct nic *nic)
     e1000_write(nic, REG_TCTL, 0);
 }
 
-/* The firmware may have used the card. Bochs takes no notice of CTRL.RST, hence quiesce() before and after. */
+/* The firmware may have used the card. Bochs ignores CTRL.RST, hence quiesce() before and after. */
 static enum err reset(struct nic *nic)
 {
     if (e1000_read(nic, REG_STATUS) == REGISTER_GONE)
@@ -127,7 +127,8 @@ static void start(struct nic *nic)
         e1000_write(nic, REG_CTRL_EXT, e1000_read(nic, REG_CTRL_EXT) | (uint32_t)CTRL_EXT_DRV_LOAD);
     set_filters(nic);
     e1000_ring_start(nic);
-    /* An interrupt masks itself (nic.h), so delaying it gains nothing: the first frame of a burst reports at once. */
+    /* An interrupt masks itself (nic.h), so delaying it gains nothing: the first frame of a burst reports at
+       once. */
     e1000_write(nic, REG_RDTR, 0);
     e1000_write(nic, REG_RADV, 0);
     e1000_write(nic, REG_ITR, 0);
@@ -206,13 +207,14 @@ enum err nic_open(uint32_t index, const struct nic_client *client, struct nic **
     nic->client = *client;
     err = bring_up(nic, device);
     if (err != OK) {
-        log_error("nic", "%s at %02x:%02x.%x: no registers, no address or no memory (%s)", model->name, device->bus,
-                  device->device, device->function, err_name(err));
+        log_error("nic", "%s at %02x:%02x.%x: no registers, no address or no memory (%s)", model->name,
+                  device->bus, device->device, device->function, err_name(err));
         free(nic);
         return err;
     }
     start(nic);
-    nic->has_interrupts = pci_register_interrupt(device, handle_interrupt, nic) == OK && interrupt_arrives(nic);
+    err = pci_register_interrupt(device, handle_interrupt, nic);
+    nic->has_interrupts = err == OK && interrupt_arrives(nic);
     if (!nic->has_interrupts)
         log_error("nic", "%s: its interrupt does not arrive, polling instead", model->name);
     *out = nic;

@@ -1,8 +1,9 @@
 /*
- * Registers and descriptors of Intel's Gigabit Ethernet controllers, as far as the driver uses them. Names as in "PCI/PCI-X
- * Family of Gigabit Ethernet Controllers Software Developer's Manual" (8254x; below: SDM-8254x), revision 4.0, chapters 3
- * "Receive and Transmit Description" and 13 "Register Descriptions"; the 82574 has the same where it has them
- * ("Intel 82574 GbE Controller Family Datasheet", revision 3.4, chapter 10).
+ * Registers and descriptors of Intel's Gigabit Ethernet controllers, as far as the driver uses them. Names as
+ * in "PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual" (8254x; below:
+ * SDM-8254x), revision 4.0, chapters 3 "Receive and Transmit Description" and 13 "Register Descriptions"; the
+ * 82574 has the same where it has them ("Intel 82574 GbE Controller Family Datasheet", revision 3.4, chapter
+ * 10).
  */
 #ifndef TELEPOD_E1000_REGS_H
 #define TELEPOD_E1000_REGS_H
@@ -143,8 +144,8 @@ struct e1000_tx_data {
 #define TX_STATUS_DD BIT(0)
 #define TX_POPTS_TXSM BIT(1)     /* insert the TCP or UDP checksum */
 
-_Static_assert(sizeof(struct e1000_rx_descriptor) == 16, "SDM-8254x figure 3-1");
-_Static_assert(sizeof(struct e1000_tx_context) == 16, "SDM-8254x figure 3-8");
-_Static_assert(sizeof(struct e1000_tx_data) == 16, "SDM-8254x figure 3-9");
+_Static_assert(sizeof(struct e1000_rx_descriptor) == 16, "SDM-8254x 3.2.3");
+_Static_assert(sizeof(struct e1000_tx_context) == 16, "SDM-8254x 3.3.6");
+_Static_assert(sizeof(struct e1000_tx_data) == 16, "SDM-8254x 3.3.7");
 
 #endif

@@ -1,12 +1,13 @@
 /*
  * Frames through an 8254x or 82574.
  *
- * Receive: a buffer belongs to the ring, to the client, or to the free stack. A frame goes up in the buffer that it
- * arrived in and a free one takes its place; with none free, small frames still go up (by copy) and big ones are dropped,
- * so that a client that hoards buffers cannot stop acknowledgements from coming in.
+ * Receive: a buffer belongs to the ring, to the client, or to the free stack. A frame goes up in the buffer
+ * that it arrived in and a free one takes its place; with none free, small frames still go up (by copy) and
+ * big ones are dropped, so that a client that hoards buffers cannot stop acknowledgements from coming in.
  *
- * Transmit: the card reads the client's memory. What it has read is found when the next frame is queued or at the next
- * poll, never by an interrupt: Bochs loses transmit interrupts, and on any card they would cost one exit each.
+ * Transmit: the card reads the client's memory. What it has read is found when the next frame is queued or at
+ * the next poll, never by an interrupt: Bochs loses transmit interrupts, and on any card they would cost one
+ * exit each.
  */
 #include "net/nic/e1000.h"
 
@@ -29,7 +30,7 @@ enum err e1000_ring_alloc(struct nic *nic)
     struct hpa rx, tx;
 
     _Static_assert(sizeof(*nic->rx) * RING_SIZE == PAGE_SIZE << RING_ORDER, "a ring fills its page run");
-    _Static_assert(NIC_BUFFER_COUNT * NIC_BUFFER_SIZE == PAGE_SIZE << PAGE_ORDER_MAX, "the buffers are one page run");
+    _Static_assert(NIC_BUFFER_COUNT * NIC_BUFFER_SIZE == PAGE_SIZE << PAGE_ORDER_MAX, "one page run");
     if (page_alloc_zeroed(RING_ORDER, &rx) != OK)
         return ERR_NO_MEMORY;
     if (page_alloc_zeroed(RING_ORDER, &tx) != OK)

@@ -1,6 +1,7 @@
 /*
- * Index arithmetic of a descriptor ring (SDM "Receive Descriptor Queue Structure"): the card owns [head, tail), software
- * the rest, and one slot stays empty, because head == tail means that the card owns nothing. Pure.
+ * Index arithmetic of a descriptor ring (SDM "Receive Descriptor Queue Structure"): the card owns [head,
+ * tail), software the rest, and one slot stays empty, because head == tail means that the card owns nothing.
+ * Pure.
  */
 #ifndef TELEPOD_NIC_RING_H
 #define TELEPOD_NIC_RING_H

@@ -50,7 +50,8 @@ bool ack_is_bare(const uint8_t *frame, uint32_t length)
 {
     return length >= ACK_FRAME_MIN && length <= ACK_FRAME_MAX
         && get16(frame + ETHER_TYPE) == ETHER_TYPE_IPV4 && frame[IP_VERSION_IHL] == IP_VERSION_4_IHL_5
-        && get16(frame + IP_TOTAL_LENGTH) == HEADERS_LENGTH && !(get16(frame + IP_FRAGMENT) & ~IP_DONT_FRAGMENT)
+        && get16(frame + IP_TOTAL_LENGTH) == HEADERS_LENGTH
+        && !(get16(frame + IP_FRAGMENT) & ~IP_DONT_FRAGMENT)
         && frame[IP_PROTOCOL] == IP_PROTOCOL_TCP && frame[TCP_DATA_OFFSET] == TCP_DATA_OFFSET_5
         && frame[TCP_FLAGS] == TCP_FLAG_ACK;
 }

@@ -1,8 +1,9 @@
 /*
- * Of several acknowledgements of one connection that are waiting to be processed, only the last one says anything: TCP's
- * are cumulative (RFC 9293, 3.4). Sending a page costs three segments, and some peers acknowledge each: taking those that
- * came in one batch together saves a fifth of the whole cost. Duplicates are never merged (fast retransmit counts them),
- * nor is anything that carries data, options or a flag besides ACK. Pure.
+ * Of several acknowledgements of one connection that are waiting to be processed, only the last one says
+ * anything: TCP's are cumulative (RFC 9293, 3.4). Sending a page costs three segments, and some peers
+ * acknowledge each: taking those that came in one batch together saves a third of the whole cost. Duplicates
+ * are never merged (fast retransmit counts them), nor is anything that carries data, options or a flag
+ * besides ACK. Pure.
  */
 #ifndef TELEPOD_NET_PORT_ACK_MERGE_H
 #define TELEPOD_NET_PORT_ACK_MERGE_H
@@ -14,8 +15,8 @@
 #define ACK_FRAME_MIN 54u
 #define ACK_FRAME_MAX 64u
 
-/* One acknowledgement at most is held back. lwIP's congestion window opens by two segments an acknowledgement however much
-   it covers, so the number that is merged into one is bounded. */
+/* One acknowledgement at most is held back. lwIP's congestion window opens by two segments an acknowledgement
+   however much it covers, so the number that is merged into one is bounded. */
 #define ACK_MERGE_MAX 8u
 
 struct ack_merge {

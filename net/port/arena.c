@@ -3,8 +3,9 @@
 #include "kernel/lib/util.h"
 
 /*
- * Sizes include lwIP's struct pbuf (24 bytes) and room for Ethernet, IPv4 and TCP headers (56): a segment of 1460 bytes
- * needs 1540. Counts: four full send queues of 180 segments, and some; a page run of 2 MiB holds it all.
+ * Sizes include lwIP's struct pbuf (24 bytes) and room for Ethernet, IPv4 and TCP headers (56): a segment of
+ * 1460 bytes needs 1540. Counts: four full send queues of 180 segments, and some; a page run of 2 MiB holds
+ * it all.
  */
 static const struct {
     uint32_t object_size, count;
@@ -36,7 +37,8 @@ size_t arena_size(void)
 
 static void pool_init(struct arena_pool *pool, uint8_t *base, uint32_t object_size, uint32_t count)
 {
-    *pool = (struct arena_pool){ .base = base, .end = base + (size_t)object_size * count, .object_size = object_size };
+    *pool = (struct arena_pool){ .base = base, .end = base + (size_t)object_size * count };
+    pool->object_size = object_size;
     /* Backwards, so that the first allocation takes the lowest object. */
     for (uint8_t *object = pool->end; object > base; ) {
         object -= object_size;
@@ -87,7 +89,9 @@ void arena_free(struct arena *arena, void *object)
 
 bool arena_contains(const struct arena *arena, const void *p)
 {
-    return (const uint8_t *)p >= arena->pools[0].base && (const uint8_t *)p < arena->pools[ARENA_CLASSES - 1].end;
+    const uint8_t *at = p;
+
+    return at >= arena->pools[0].base && at < arena->pools[ARENA_CLASSES - 1].end;
 }
 
 uint32_t arena_in_use(const struct arena *arena)

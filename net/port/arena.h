@@ -1,8 +1,9 @@
 /*
- * Memory for lwIP's data: one piece, cut once into objects of a few sizes. An allocation takes the smallest class that
- * fits and never a bigger one, so that a flood of one kind (small received segments, say) cannot take what another kind
- * needs (acknowledgements, full frames). Both operations take the same few steps however much is in use, and nothing is
- * asked of the page allocator after the start: what is in use after a teleport is what was in use before. Pure.
+ * Memory for lwIP's data: one piece, cut once into objects of a few sizes. An allocation takes the smallest
+ * class that fits and never a bigger one, so that a flood of one kind (small received segments, say) cannot
+ * take what another kind needs (acknowledgements, full frames). Both operations take the same few steps
+ * however much is in use, and nothing is asked of the page allocator after the start: what is in use after a
+ * teleport is what was in use before. Pure.
  */
 #ifndef TELEPOD_NET_PORT_ARENA_H
 #define TELEPOD_NET_PORT_ARENA_H

@@ -1,8 +1,8 @@
 /*
  * The Internet checksum (RFC 1071), without vector registers: 64 bits a step with the carry kept. Pure.
  *
- * Sums are one's complement sums of 16-bit words as they lie in memory, folded to 16 bits and not inverted. By RFC 1071,
- * 2 (B) "Byte Order Independence" such a sum, stored back as it is, is right on the wire.
+ * Sums are one's complement sums of 16-bit words as they lie in memory, folded to 16 bits and not inverted.
+ * By RFC 1071, 2 (B) "Byte Order Independence" such a sum, stored back as it is, is right on the wire.
  */
 #ifndef TELEPOD_NET_PORT_CHECKSUM_H
 #define TELEPOD_NET_PORT_CHECKSUM_H
@@ -17,8 +17,9 @@ uint16_t checksum_sum(const void *data, size_t size);
 uint16_t checksum_lwip(const void *data, int size);
 
 /*
- * The sum over TCP's or UDP's pseudo-header (RFC 9293, 3.1): addresses as they lie in the IPv4 header, protocol number,
- * length of transport header and data in bytes. A NIC that inserts checksums wants this in the checksum field.
+ * The sum over TCP's or UDP's pseudo-header (RFC 9293, 3.1): addresses as they lie in the IPv4 header,
+ * protocol number, length of transport header and data in bytes. A NIC that inserts checksums wants this in
+ * the checksum field.
  */
 uint16_t checksum_pseudo_header(uint32_t source, uint32_t destination, uint8_t protocol, uint16_t length);
 

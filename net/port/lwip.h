@@ -1,6 +1,6 @@
 /*
- * lwIP's headers, for every file of ours that calls it. Both lwIP and kernel/lib/err.h have an ERR_TIMEOUT: ours keeps the
- * name (lwIP's is never seen by a user of its raw interface).
+ * lwIP's headers, for every file of ours that calls it. Both lwIP and kernel/lib/err.h have an ERR_TIMEOUT:
+ * ours keeps the name (lwIP's is never seen by a user of its raw interface).
  */
 #ifndef TELEPOD_NET_PORT_LWIP_H
 #define TELEPOD_NET_PORT_LWIP_H

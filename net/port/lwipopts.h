@@ -2,10 +2,11 @@
  * lwIP's options for a pod. Everything that is not named here has lwIP's default (src/include/lwip/opt.h).
  *
  * The sizes hang together:
- *   - TCP_WND, the window we offer, in frames (180) fits the receive ring (net/nic/ring.h: 512), so that two peers which
- *     send a whole window in one burst lose nothing;
+ *   - TCP_WND, the window we offer, in frames (180) fits the receive ring (net/nic/ring.h: 512), so that two
+ *     peers which send a whole window in one burst lose nothing;
  *   - two such windows that nobody reads fit the receive buffers that the ring does not need (1024 - 512);
- *   - four full send queues fit the arena's frame class (net/port/arena.c), and MEMP_NUM_TCP_SEG counts the same.
+ *   - four full send queues fit the arena's frame class (net/port/arena.c), and MEMP_NUM_TCP_SEG counts the
+ *     same.
  */
 #ifndef TELEPOD_NET_PORT_LWIPOPTS_H
 #define TELEPOD_NET_PORT_LWIPOPTS_H
@@ -37,11 +38,13 @@
 #define ETHARP_SUPPORT_STATIC_ENTRIES 0
 #define ETHARP_TRUST_IP_MAC 0
 #define IP_FORWARD 0
-/* TCP never needs fragments, and an arena object holds one frame: a ping of more than 1472 bytes gets no answer. */
+/* TCP never needs fragments, and an arena object holds one frame: a ping of more than 1472 bytes gets no
+   answer. */
 #define IP_REASSEMBLY 0
 #define IP_FRAG 0
 
-/* Memory: pbufs that hold data come from the arena, which a NIC can read; all else from lwIP's fixed pools. */
+/* Memory: pbufs that hold data come from the arena, which a NIC can read; all else from lwIP's fixed pools.
+   */
 #define MEM_ALIGNMENT 8
 #define MEM_LIBC_MALLOC 1
 #define MEMP_MEM_MALLOC 0
@@ -74,26 +77,28 @@ void *port_calloc(size_t count, size_t size);
 #define TCP_SND_QUEUELEN 512
 #define TCP_SNDLOWAT (32 * 1024)
 #define TCP_SNDQUEUELOWAT 64
-/* A segment is allocated at full size, so that the next write fills it up; and it is one piece of memory, so that the
-   NIC reads a frame through one descriptor. */
+/* A segment is allocated at full size, so that the next write fills it up; and it is one piece of memory, so
+   that the NIC reads a frame through one descriptor. */
 #define TCP_OVERSIZE TCP_MSS
 #define LWIP_NETIF_TX_SINGLE_PBUF 1
 #define TCP_QUEUE_OOSEQ 1
 /* RFC 6928: ten segments to begin with. */
 #define LWIP_TCP_CALC_INITIAL_CWND(mss) ((tcpwnd_size_t)(10 * (mss)))
-/* Every second segment is acknowledged anyway: a window update of its own only after a quarter of the window that a peer
-   without window scaling sees. */
+/* Every second segment is acknowledged anyway: a window update of its own only after a quarter of the window
+   that a peer without window scaling sees. */
 #define TCP_WND_UPDATE_THRESHOLD (16 * 1024)
 #define TCP_LISTEN_BACKLOG 1
 #define TCP_DEFAULT_LISTEN_BACKLOG 8
 #define LWIP_TCP_KEEPALIVE 1
-/* TIME_WAIT lasts twice this (ms). A pod's peers are near; a minute would hold 64 connections' worth of pcbs. */
+/* TIME_WAIT lasts twice this (ms). A pod's peers are near; a minute would hold 64 connections' worth of pcbs.
+   */
 #define TCP_MSL 1000UL
 /* With the first timeout at 3 s or below, a peer that is gone is given up after about a minute. */
 #define TCP_MAXRTX 6
 #define TCP_SYNMAXRTX 4
 
-/* Checksums: what the NIC does, netif->chksum_flags says, for every received frame anew (net/port/port_netif.c). */
+/* Checksums: what the NIC does, netif->chksum_flags says, for every received frame anew
+   (net/port/port_netif.c). */
 #define LWIP_CHECKSUM_CTRL_PER_NETIF 1
 #define LWIP_CHECKSUM_ON_COPY 0
 

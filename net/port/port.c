@@ -2,6 +2,7 @@
 #include "net/port/port.h"
 
 #include <string.h>
+#include "kernel/lib/util.h"
 #include "kernel/time.h"
 #include "mm/page.h"
 #include "net/port/arena.h"
@@ -10,7 +11,6 @@
 #include "net/port/port_netif.h"
 
 #define ISN_TICK_US 4 /* RFC 9293, 3.4.1 */
-#define US_PER_MS 1000
 
 static struct arena arena;
 static uint64_t random_state;
@@ -65,8 +65,8 @@ u32_t sys_now(void)
     return (u32_t)(time_to_us(time_now()) / US_PER_MS);
 }
 
-/* SplitMix64, seeded with the time of the boot and stirred with the time of each call: for port numbers and DHCP's
-   transaction ids, not for secrets. */
+/* SplitMix64, seeded with the time of the boot and stirred with the time of each call: for port numbers and
+   DHCP's transaction ids, not for secrets. */
 uint32_t port_random(void)
 {
     uint64_t z;

@@ -1,6 +1,7 @@
 /*
- * A card as lwIP's netif. No byte of a full frame is copied in either direction: a received frame goes up as a pbuf around
- * the card's buffer, and a frame to send is read by the card out of lwIP's pbuf, which is held until then.
+ * A card as lwIP's netif. No byte of a full frame is copied in either direction: a received frame goes up as
+ * a pbuf around the card's buffer, and a frame to send is read by the card out of lwIP's pbuf, which is held
+ * until then.
  */
 #include "net/port/port.h"
 
@@ -20,7 +21,7 @@ struct rx_pbuf {
 
 static struct rx_pbuf rx_pbufs[NIC_BUFFER_COUNT];
 static struct nic *rx_nic;        /* the card that rx_pbufs belong to: there is one */
-static struct ack_merge held_ack; /* received in this poll, not given to lwIP yet; its checksum is to be verified */
+static struct ack_merge held_ack; /* received in this poll, not given to lwIP yet; checksum not verified */
 
 static void rx_pbuf_free(struct pbuf *p)
 {
@@ -101,7 +102,8 @@ static void frame_sent(void *context, void *cookie)
     pbuf_free(cookie);
 }
 
-/* The card completes TCP's checksum from the pseudo-header's sum. False: not TCP over IPv4, lwIP has done it all. */
+/* The card completes TCP's checksum from the pseudo-header's sum. False: not TCP over IPv4, lwIP has done it
+   all. */
 static bool prepare_checksum(uint8_t *frame)
 {
     const struct eth_hdr *ethernet = (const void *)frame;
@@ -121,7 +123,8 @@ static err_t link_output(struct netif *netif, struct pbuf *p)
 
     if (p->tot_len < SIZEOF_ETH_HDR || p->tot_len > NIC_FRAME_MAX)
         return ERR_VAL;
-    /* The card takes one piece of the direct map. TCP's segments are that; fragments and the like are copied. */
+    /* The card takes one piece of the direct map. TCP's segments are that; fragments and the like are copied.
+       */
     if (p->next || !port_can_send_from(p->payload)) {
         p = pbuf_clone(PBUF_RAW, PBUF_RAM, p);
         if (!p)
@@ -151,7 +154,8 @@ static err_t init_netif(struct netif *netif)
     return ERR_OK;
 }
 
-enum err port_netif_open(struct netif *netif, uint32_t index, void (*interrupt)(void *context), struct nic **out)
+enum err port_netif_open(struct netif *netif, uint32_t index, void (*interrupt)(void *context),
+                         struct nic **out)
 {
     struct nic_client client = {
         .received = frame_received, .sent = frame_sent, .interrupt = interrupt, .context = netif,

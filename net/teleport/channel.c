@@ -86,7 +86,7 @@ enum err channel_send_page(struct channel *channel, struct gfn gfn, const void *
         return e;
     uint8_t *payload = record + RECORD_HEADER_SIZE;
     uint32_t crc = crc32c_copy(0, payload, content, PAGE_SIZE);
-    wire_put_u64(payload + PAGE_SIZE, gfn.raw);
+    wire_put_u64(payload + PAGE_RECORD_GFN_AT, gfn.raw);
     seal(channel, record, RECORD_PAGE, PAGE_RECORD_PAYLOAD, crc32c_update(crc, payload + PAGE_SIZE, 8));
     return OK;
 }
@@ -120,10 +120,8 @@ enum err channel_receive(struct channel *channel, struct record *out)
     if (e)
         return link_failed(channel, "receiving a record", e);
 
-    uint32_t content = header.length > PAGE_SIZE && header.type == RECORD_PAGE ? PAGE_SIZE : header.length;
-    uint32_t content_crc = crc32c_update(0, channel->receive_buffer, content);
-    uint32_t payload_crc = crc32c_update(content_crc, channel->receive_buffer + content, header.length - content);
-    e = record_check(header_bytes, payload_crc, channel->why, sizeof channel->why);
+    e = record_check(header_bytes, crc32c_update(0, channel->receive_buffer, header.length), channel->why,
+                     sizeof channel->why);
     if (e)
         return e;
 
@@ -131,7 +129,7 @@ enum err channel_receive(struct channel *channel, struct record *out)
     channel->digest_before_last = channel->received_digest;
     channel->received_digest = crc32c_update(channel->received_digest, header_bytes + RECORD_HEADER_SIZE - 4, 4);
     channel->bytes_received += RECORD_HEADER_SIZE + header.length;
-    *out = (struct record){ header.type, header.length, content_crc, channel->receive_buffer };
+    *out = (struct record){ header.type, header.length, channel->receive_buffer };
     return OK;
 }
 

@@ -39,7 +39,7 @@ void channel_close(struct channel *channel, bool abort);
 /* A record in the buffer; sent when it fills, or by channel_flush. */
 enum err channel_send(struct channel *channel, uint16_t type, const void *payload, uint32_t length);
 enum err channel_send_message(struct channel *channel, uint16_t type, const void *message);
-/* A PAGE record. The content is copied and its CRC taken in one pass, so a guest that writes meanwhile tears nothing. */
+/* A PAGE record. The content is copied first and the CRC is the copy's: a guest that writes meanwhile makes no bad record. */
 enum err channel_send_page(struct channel *channel, struct gfn gfn, const void *content);
 enum err channel_flush(struct channel *channel);
 /* Both: the message and all before it leave now. */
@@ -48,7 +48,6 @@ enum err channel_send_now(struct channel *channel, uint16_t type, const void *me
 struct record {
     uint16_t type;
     uint32_t length;
-    uint32_t content_crc;      /* RECORD_PAGE: of the 4096 bytes of content */
     const uint8_t *payload;    /* in the channel's buffer: good until the next receive */
 };
 enum err channel_receive(struct channel *channel, struct record *out);

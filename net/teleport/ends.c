@@ -11,7 +11,6 @@
 #include "kernel/time.h"
 
 #define ROOM "teleport"
-#define AUDIT_FRAMES_PER_RECORD 2048
 
 /* What the target's clock saw, on the source's axis. A guest moved out of doubt has no RUNNING: the pod says no figure. */
 static void record_target_phases(struct source *s)
@@ -34,21 +33,20 @@ static void record_target_phases(struct source *s)
 static enum err audit(struct source *s)
 {
     uint64_t frames = guest_memory_frames(&s->vm->memory);
-    uint8_t *payload = malloc(16 + 4 * AUDIT_FRAMES_PER_RECORD);
+    uint8_t *payload = calloc(1, audit_payload_size(AUDIT_FRAMES_MAX));
     struct msg_audit_result result;
     enum err e = payload ? OK : ERR_NO_MEMORY;
 
-    for (uint64_t first = 0; !e && first < frames; first += AUDIT_FRAMES_PER_RECORD) {
-        uint64_t count = MIN(frames - first, (uint64_t)AUDIT_FRAMES_PER_RECORD);
-        wire_put_u64(payload, first);
-        wire_put_u64(payload + 8, count);
+    for (uint64_t first = 0; !e && first < frames; first += AUDIT_FRAMES_MAX) {
+        uint64_t count = MIN(frames - first, (uint64_t)AUDIT_FRAMES_MAX);
+        frame_run_put(payload, (struct frame_run){ first, count });
         for (uint64_t i = 0; i < count; i++) {
             const void *content = guest_memory_frame(&s->vm->memory, (struct gfn){ first + i });
-            wire_put_u32(payload + 16 + 4 * i, crc32c_update(0, content, PAGE_SIZE));
+            audit_crc_put(payload, i, crc32c_update(0, content, PAGE_SIZE));
             if (i % WORK_BETWEEN_YIELDS == 0)
                 thread_yield();
         }
-        e = channel_send(&s->channel, RECORD_AUDIT, payload, (uint32_t)ALIGN_UP(16 + 4 * count, 8));
+        e = channel_send(&s->channel, RECORD_AUDIT, payload, audit_payload_size(count));
     }
     free(payload);
     e = e ? e : channel_flush(&s->channel);

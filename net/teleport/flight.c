@@ -3,8 +3,6 @@
 
 #include "kernel/lib/util.h"
 
-#define NS_PER_US 1000
-#define NS_PER_S 1000000000ULL
 
 void flight_add_phase(struct flight *f, const char *name, bool on_target, bool in_downtime, uint64_t start_ns,
                       uint64_t end_ns)
@@ -32,20 +30,31 @@ bool flight_downtime_ns(const struct flight *f, uint64_t *ns)
     return true;
 }
 
-/* The facts of all rounds, as the stop policy wants them. */
+static uint64_t handover_ns(const struct flight *f)
+{
+    return f->clock.round_trip_ns + f->clock.round_trip_ns / 2;
+}
+
+/*
+ * What the link has shown that it can carry: the best round or, if that went faster, the residue, whose own time is the
+ * downtime without the handover's round trips. So the floor is never above a downtime that was reached.
+ */
 static uint64_t bandwidth(const struct flight *f)
 {
     struct round_facts facts[FLIGHT_ROUNDS_MAX];
     for (uint32_t i = 0; i < f->round_count; i++)
         facts[i] = f->rounds[i].facts;
-    return stop_bandwidth(facts, f->round_count, f->clock.round_trip_ns);
+    uint64_t rate = stop_bandwidth(facts, f->round_count, f->clock.round_trip_ns), downtime;
+    if (f->running_ns && flight_downtime_ns(f, &downtime) && downtime > handover_ns(f))
+        rate = MAX(rate, mul_div_u64(f->residual_bytes, NS_PER_S, downtime - handover_ns(f)));
+    return rate;
 }
 
 uint64_t flight_floor_ns(const struct flight *f)
 {
     uint64_t rate = bandwidth(f);
     uint64_t transfer = rate ? mul_div_u64(f->residual_bytes, NS_PER_S, rate) : 0;
-    return transfer + f->clock.round_trip_ns + f->clock.round_trip_ns / 2;
+    return transfer + handover_ns(f);
 }
 
 void flight_round_to_json(const struct flight *f, uint32_t round, struct json *j, const char *key)

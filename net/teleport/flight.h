@@ -69,8 +69,9 @@ void flight_add_phase(struct flight *f, const char *name, bool on_target, bool i
 bool flight_downtime_ns(const struct flight *f, uint64_t *ns);
 
 /*
- * Below this no implementation could go on this link: the residual bytes at the measured bandwidth, PREPARE and READY (a
- * round trip) and COMMIT (half of one).
+ * What the downtime would be if the pods cost nothing: the residual bytes at the best rate that the link has shown in this
+ * teleport, PREPARE and READY (a round trip), and COMMIT (half of one). A link that could carry more than it was given has a
+ * lower floor still: the record says which rate was used.
  */
 uint64_t flight_floor_ns(const struct flight *f);
 

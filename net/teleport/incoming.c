@@ -175,7 +175,7 @@ enum err incoming_create(struct session *s, const struct msg_guest *m)
     uint64_t frames = m->memory_bytes / PAGE_SIZE;
     *in = (struct incoming){ .epoch = m->epoch, .source_boot_id = s->source.boot_id, .state = TARGET_RECEIVING,
                              .was_paused = m->was_paused, .audit = m->audit, .frames = frames,
-                             .filled = { calloc(bitmap_word_count(frames), 8), frames } };
+                             .filled = { calloc(bitmap_word_count(frames), sizeof(uint64_t)), frames } };
     in->vcpu_state = malloc(STATE_MAX);
     if (in->audit)
         in->frame_crcs = calloc(frames, sizeof *in->frame_crcs);

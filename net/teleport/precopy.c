@@ -18,31 +18,35 @@
 
 /* Runs of zero frames, gathered until a record is full. */
 struct zero_runs {
-    uint32_t count;
-    uint64_t next;    /* the frame that would prolong the last run */
-    uint8_t payload[ZERO_RUNS_MAX * ZERO_RUN_SIZE];
+    uint32_t count;              /* complete runs in the payload */
+    struct frame_run open;       /* the run that may still grow; count 0: none */
+    uint8_t payload[ZERO_RUNS_MAX * FRAME_RUN_SIZE];
 };
+
+static void zero_close_run(struct zero_runs *z)
+{
+    if (z->open.count)
+        frame_run_put(z->payload + FRAME_RUN_SIZE * z->count++, z->open);
+    z->open.count = 0;
+}
 
 static enum err zero_flush(struct source *s, struct zero_runs *z)
 {
+    zero_close_run(z);
     uint32_t count = z->count;
     z->count = 0;
-    return count ? channel_send(&s->channel, RECORD_ZERO, z->payload, count * ZERO_RUN_SIZE) : OK;
+    return count ? channel_send(&s->channel, RECORD_ZERO, z->payload, count * FRAME_RUN_SIZE) : OK;
 }
 
 static enum err zero_add(struct source *s, struct zero_runs *z, uint64_t frame)
 {
-    if (z->count && z->next == frame) {
-        uint8_t *run = z->payload + (z->count - 1) * ZERO_RUN_SIZE;
-        wire_put_u64(run + 8, wire_get_u64(run + 8) + 1);
-        z->next++;
+    if (z->open.count && z->open.first + z->open.count == frame) {
+        z->open.count++;
         return OK;
     }
+    zero_close_run(z);
     enum err e = z->count == ZERO_RUNS_MAX ? zero_flush(s, z) : OK;
-    uint8_t *run = z->payload + z->count++ * ZERO_RUN_SIZE;
-    wire_put_u64(run, frame);
-    wire_put_u64(run + 8, 1);
-    z->next = frame + 1;
+    z->open = (struct frame_run){ frame, 1 };
     return e;
 }
 

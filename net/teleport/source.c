@@ -22,6 +22,10 @@
 #define CLOCK_SAMPLES 8
 #define STATE_CHUNK 16384
 #define DOUBT_RETRY_US 500000
+#define DEFAULT_DOWNTIME_NS (300 * US_PER_MS * NS_PER_US)
+#define DEFAULT_ROUNDS_MAX 30
+#define DEFAULT_TIMEOUT_US (10 * US_PER_S)
+#define DEFAULT_DOUBT_US (15 * US_PER_S)
 
 static uint64_t next_epoch(void)
 {
@@ -254,9 +258,9 @@ static void begin_flight(struct source *s)
 void teleport_default_options(struct teleport_options *options)
 {
     *options = (struct teleport_options){
-        .limits = { .downtime_ns = 300000000, .rounds_max = 30 },
-        .timeout_us = 10000000,
-        .doubt_us = 15000000,
+        .limits = { .downtime_ns = DEFAULT_DOWNTIME_NS, .rounds_max = DEFAULT_ROUNDS_MAX },
+        .timeout_us = DEFAULT_TIMEOUT_US,
+        .doubt_us = DEFAULT_DOUBT_US,
     };
 }
 

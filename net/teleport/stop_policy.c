@@ -4,7 +4,6 @@
 #include "kernel/lib/util.h"
 #include "net/teleport/wire.h"
 
-#define NS_PER_S 1000000000ULL
 /* A round that leaves more than 9/10 of what the one before left makes no progress worth another round. */
 #define PROGRESS_NUMERATOR 9
 #define PROGRESS_DENOMINATOR 10

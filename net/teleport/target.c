@@ -72,7 +72,7 @@ static enum err on_page(struct session *s, const struct record *r)
         return e;
     if (r->length != PAGE_RECORD_PAYLOAD)
         return session_wrong(s, ERR_RANGE, "a PAGE record of the wrong length");
-    uint64_t gfn = wire_get_u64(r->payload + PAGE_SIZE);
+    uint64_t gfn = wire_get_u64(r->payload + PAGE_RECORD_GFN_AT);
     if (gfn >= s->in->frames || guest_memory_fill_frame(&s->in->vm->memory, (struct gfn){ gfn }, r->payload))
         return session_wrong(s, ERR_RANGE, "a PAGE record for a frame outside the guest's memory");
     note_frame(s->in, gfn);
@@ -93,14 +93,14 @@ static enum err on_zero(struct session *s, const struct record *r)
     enum err e = need_receiving(s);
     if (e)
         return e;
-    if (r->length % ZERO_RUN_SIZE)
+    if (r->length % FRAME_RUN_SIZE)
         return session_wrong(s, ERR_RANGE, "a ZERO record of the wrong length");
-    for (uint32_t at = 0; at < r->length; at += ZERO_RUN_SIZE) {
-        uint64_t first = wire_get_u64(r->payload + at), count = wire_get_u64(r->payload + at + 8);
-        if (first > s->in->frames || count > s->in->frames - first)
+    for (uint32_t at = 0; at < r->length; at += FRAME_RUN_SIZE) {
+        struct frame_run run = frame_run_get(r->payload + at);
+        if (!frame_run_fits(run, s->in->frames))
             return session_wrong(s, ERR_RANGE, "a ZERO record for frames outside the guest's memory");
-        for (uint64_t i = 0; i < count && !e; i++)
-            e = zero_frame(s, first + i);
+        for (uint64_t i = 0; i < run.count && !e; i++)
+            e = zero_frame(s, run.first + i);
     }
     return e;
 }
@@ -175,7 +175,7 @@ static void set_guest_clock(struct incoming *in)
 {
     uint64_t host_tsc = time_now();
     int64_t elapsed_ns = (int64_t)(time_to_ns(host_tsc) - (uint64_t)in->prepare.offset_ns - in->prepare.pause_ns);
-    uint64_t elapsed = elapsed_ns > 0 ? mul_div_u64((uint64_t)elapsed_ns, in->vm->guest_tsc_hz, 1000000000) : 0;
+    uint64_t elapsed = elapsed_ns > 0 ? mul_div_u64((uint64_t)elapsed_ns, in->vm->guest_tsc_hz, NS_PER_S) : 0;
     vm_set_guest_tsc(in->vm, in->prepare.guest_tsc + elapsed, host_tsc);
 }
 
@@ -253,22 +253,21 @@ static enum err on_abort(struct session *s, const struct record *r)
 static enum err on_audit(struct session *s, const struct record *r)
 {
     struct incoming *in = s->in;
-    if (!in || in->state != TARGET_RUNNING || !in->audit || r->length < 16)
+    if (!in || in->state != TARGET_RUNNING || !in->audit || r->length < FRAME_RUN_SIZE)
         return session_wrong(s, ERR_PROTOCOL, "AUDIT outside of an audited teleport");
-    uint64_t first = wire_get_u64(r->payload), count = wire_get_u64(r->payload + 8);
-    if (first != in->audit_seen || count > in->frames - first || count > r->length / 4 ||
-        ALIGN_UP(16 + 4 * count, 8) != r->length)
+    struct frame_run run = frame_run_get(r->payload);
+    if (run.first != in->audit_seen || !frame_run_fits(run, in->frames) || run.count > AUDIT_FRAMES_MAX ||
+        audit_payload_size(run.count) != r->length)
         return session_wrong(s, ERR_RANGE, "an AUDIT record for the wrong frames");
     static const uint8_t zero_frame_content[PAGE_SIZE];
     uint32_t zero_crc = crc32c_update(0, zero_frame_content, PAGE_SIZE);
-    for (uint64_t i = 0; i < count; i++) {
-        uint32_t here = bitmap_test(&in->filled, first + i) ? in->frame_crcs[first + i] : zero_crc;
-        if (here == wire_get_u32(r->payload + 16 + 4 * i))
-            continue;
-        if (!in->audit_different++)
-            in->audit_first = first + i;
+    for (uint64_t i = 0; i < run.count; i++) {
+        uint64_t frame = run.first + i;
+        uint32_t here = bitmap_test(&in->filled, frame) ? in->frame_crcs[frame] : zero_crc;
+        if (here != audit_crc_get(r->payload, i) && !in->audit_different++)
+            in->audit_first = frame;
     }
-    in->audit_seen += count;
+    in->audit_seen += run.count;
     if (in->audit_seen < in->frames)
         return OK;
     struct msg_audit_result result = { .epoch = in->epoch, .frames = in->audit_seen, .different = in->audit_different,

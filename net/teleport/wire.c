@@ -48,6 +48,39 @@ uint16_t wire_get_u16(const uint8_t *p) { uint16_t v; memcpy(&v, p, sizeof v); r
 uint32_t wire_get_u32(const uint8_t *p) { uint32_t v; memcpy(&v, p, sizeof v); return v; }
 uint64_t wire_get_u64(const uint8_t *p) { uint64_t v; memcpy(&v, p, sizeof v); return v; }
 
+void frame_run_put(uint8_t *p, struct frame_run run)
+{
+    wire_put_u64(p, run.first);
+    wire_put_u64(p + 8, run.count);
+}
+
+struct frame_run frame_run_get(const uint8_t *p)
+{
+    return (struct frame_run){ wire_get_u64(p), wire_get_u64(p + 8) };
+}
+
+bool frame_run_fits(struct frame_run run, uint64_t frames)
+{
+    return run.first <= frames && run.count <= frames - run.first;
+}
+
+#define CRC_SIZE 4
+
+uint32_t audit_payload_size(uint64_t frame_count)
+{
+    return (uint32_t)ALIGN_UP(FRAME_RUN_SIZE + CRC_SIZE * frame_count, 8);
+}
+
+void audit_crc_put(uint8_t *payload, uint64_t index, uint32_t crc)
+{
+    wire_put_u32(payload + FRAME_RUN_SIZE + CRC_SIZE * index, crc);
+}
+
+uint32_t audit_crc_get(const uint8_t *payload, uint64_t index)
+{
+    return wire_get_u32(payload + FRAME_RUN_SIZE + CRC_SIZE * index);
+}
+
 void record_header_put(uint8_t out[RECORD_HEADER_SIZE], uint16_t type, uint32_t length, uint32_t sequence,
                        uint32_t payload_crc)
 {

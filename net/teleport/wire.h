@@ -9,14 +9,14 @@
  *       12     4  crc32c     of the payload, then of bytes 0..11 of this header
  *       16   ...  payload
  *
- * All little-endian. The CRC takes the payload first, so that the CRC of a page's content is a by-product of its record's:
- * both pods keep it, and the audit after the move compares them (PROTOCOL.md, "Audit").
+ * All little-endian. The CRC takes the payload first, so that a sender knows it before it has to write the header.
  */
 #ifndef TELEPOD_WIRE_H
 #define TELEPOD_WIRE_H
 
-#include <stdint.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "kernel/lib/addr.h"
 #include "kernel/lib/err.h"
 
@@ -62,11 +62,26 @@ struct record_header {
     uint32_t length, sequence, crc32c;
 };
 
-/* One RECORD_PAGE payload. */
+/* RECORD_PAGE: the content, then the guest frame number. */
+#define PAGE_RECORD_GFN_AT PAGE_SIZE
 #define PAGE_RECORD_PAYLOAD (PAGE_SIZE + 8)
-/* One run of a RECORD_ZERO payload: first frame, then count, 64 bits each. */
-#define ZERO_RUN_SIZE 16
+
+/* A run of frames: first frame, then count, 64 bits each. RECORD_ZERO is up to ZERO_RUNS_MAX of them. */
+struct frame_run {
+    uint64_t first, count;
+};
+#define FRAME_RUN_SIZE 16
 #define ZERO_RUNS_MAX 256
+void frame_run_put(uint8_t *p, struct frame_run run);
+struct frame_run frame_run_get(const uint8_t *p);
+/* Does the run lie within 0 .. frames - 1? */
+bool frame_run_fits(struct frame_run run, uint64_t frames);
+
+/* RECORD_AUDIT: a run, then a CRC32C for each of its frames; padded with zeros to a multiple of 8. */
+#define AUDIT_FRAMES_MAX 2048
+uint32_t audit_payload_size(uint64_t frame_count);   /* frame_count <= AUDIT_FRAMES_MAX */
+void audit_crc_put(uint8_t *payload, uint64_t index, uint32_t crc);
+uint32_t audit_crc_get(const uint8_t *payload, uint64_t index);
 
 void wire_put_u16(uint8_t *p, uint16_t v);
 void wire_put_u32(uint8_t *p, uint32_t v);

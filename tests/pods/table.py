@@ -1,1 +1,53 @@
-TESTS = []
+"""The two-pod tests: what they are called, which pair they want, how long they may take."""
+from tests.pods import failures, intruders, moves, others
+from tests.pods.two_pods import TwoPods
+from tools.lab import wire
+from tools.lab.suite import Test
+
+
+def pair(name, function, seconds=60, fixture=TwoPods):
+    return Test(f"pods/{name}", function, seconds, fixture)
+
+
+CUT_STEPS = ["connect", "negotiate", "clock", "pre-copy", "round:0", "round:1", "pause", "residue", "state", "prepare"]
+CHANGED = [(wire.HELLO, 1), (wire.GUEST, 2), (wire.ROUND_BEGIN, 1), (wire.PAGE, 1), (wire.ZERO, 1), (wire.ROUND_END, 1),
+           (wire.STATE, intruders.STATE_STRIDE), (wire.PREPARE, 1)]
+
+TESTS = [
+    pair("a clock moves four times", moves.clock),
+    pair("there and back ten times", moves.ten_times, 120),
+    pair("processor state moves", moves.fpu),
+    pair("one goes, one stays", moves.beside),
+    pair("two at once, both ways", moves.side_by_side),
+    pair("a paused guest stays paused", moves.paused),
+    pair("a guest that writes as fast as it can", moves.burning, 90),
+    pair("a guest with interrupts off", moves.spinning),
+    pair("the flight record is whole", moves.flight_record),
+    *[pair(f"link cut at {step}", failures.cut(step)) for step in CUT_STEPS],
+    pair("link cut before COMMIT", failures.cut_commit),
+    pair("link cut after COMMIT", failures.cut_running),
+    pair("ten cuts leave nothing behind", failures.again_and_again, 90),
+    pair("peer absent", failures.peer_absent),
+    pair("unknown guest", failures.unknown_guest),
+    pair("name taken on the target", failures.name_exists),
+    pair("no memory on the target", failures.no_memory),
+    pair("a guest on its way is left alone", failures.busy, 90),
+    *[pair(f"a target silent after {wire.NAMES[kind]}", failures.silent(kind))
+      for kind in (wire.HELLO, wire.CLOCK_PING, wire.ROUND_END, wire.PREPARE)],
+    pair("targets that answer nonsense", failures.lying, 90),
+    pair("READY with another digest", failures.wrong_ready),
+    pair("in doubt, the operator says: here", failures.doubt_here),
+    pair("in doubt, the operator says: there", failures.doubt_there),
+    pair("a recorded stream is accepted", intruders.honest),
+    pair("garbage on the teleport port", intruders.garbage),
+    pair("each field of a header changed", intruders.headers),
+    pair("a newer peer that speaks our version", intruders.newer_version_that_speaks_ours),
+    pair("records at the wrong time", intruders.order),
+    pair("streams that end too early", intruders.truncated),
+    *[pair(f"each field of {wire.NAMES[kind]} changed", intruders.every_field(kind, stride), 120)
+      for kind, stride in CHANGED],
+    pair("peer killed before COMMIT", failures.peer_killed, 90),
+    pair("refused for a CPU feature", others.refused_for_a_feature, fixture=others.NewAndOld),
+    pair("from an older CPU to a newer", others.from_old_to_new, fixture=others.NewAndOld),
+    pair("a guest on the second CPU", moves.second_cpu, 120, others.TwoCpus),
+]

@@ -24,7 +24,8 @@ static void set_ack(uint8_t *frame, uint32_t value)
 
 static void knows_a_bare_one(void **state)
 {
-    /* Every one of these bytes decides: type, version and IHL, total length, fragment, protocol, data offset, flags. */
+    /* Every one of these bytes decides: type, version and IHL, total length, fragment, protocol, data offset,
+       flags. */
     static const unsigned decisive[] = { 12, 13, 14, 16, 17, 20, 21, 23, 46, 47 };
     uint8_t frame[ACK_FRAME_MAX];
 
@@ -35,7 +36,8 @@ static void knows_a_bare_one(void **state)
     assert_false(ack_is_bare(bare, ACK_FRAME_MAX + 1));
     for (size_t i = 0; i < sizeof(decisive) / sizeof(decisive[0]); i++) {
         memcpy(frame, bare, sizeof(frame));
-        frame[decisive[i]] ^= decisive[i] == 20 ? 0x20 : 0x01; /* in byte 20: more fragments; 0x40 is don't fragment */
+        /* In byte 20: more fragments; don't fragment (0x40) would be allowed. */
+        frame[decisive[i]] ^= decisive[i] == 20 ? 0x20 : 0x01;
         assert_false(ack_is_bare(frame, ACK_FRAME_MIN));
     }
     memcpy(frame, bare, sizeof(frame));

@@ -72,7 +72,8 @@ static void pseudo_header(void **state)
     (void)state;
     memcpy(&source, header, 4);
     memcpy(&destination, header + 4, 4);
-    assert_int_equal(checksum_pseudo_header(source, destination, 6, 0x05c8), by_definition(header, sizeof(header)));
+    assert_int_equal(checksum_pseudo_header(source, destination, 6, 0x05c8),
+                     by_definition(header, sizeof(header)));
     assert_int_equal(checksum_pseudo_header(UINT32_MAX, UINT32_MAX, 6, 0xffff),
                      by_definition((const uint8_t *)"\xff\xff\xff\xff\xff\xff\xff\xff\0\6\xff\xff", 12));
 }
@@ -80,8 +81,11 @@ static void pseudo_header(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rfc_example), cmocka_unit_test(every_size_and_alignment), cmocka_unit_test(carries_are_kept),
-        cmocka_unit_test(lwip_signature), cmocka_unit_test(pseudo_header),
+        cmocka_unit_test(rfc_example),
+        cmocka_unit_test(every_size_and_alignment),
+        cmocka_unit_test(carries_are_kept),
+        cmocka_unit_test(lwip_signature),
+        cmocka_unit_test(pseudo_header),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,12 +63,25 @@ static void what_was_not_measured_is_not_shown(void **state)
     assert_null(strstr(json_of(&f), "floor_us"));
 }
 
-/* 8,000 bytes at 40,000 bytes in 12 - 2 ms, and one and a half round trips of 2 ms. */
+/* 4,000 bytes at 40,000 bytes in 12 - 2 ms, and one and a half round trips of 2 ms. */
 static void the_floor_is_transfer_and_round_trips(void **state)
 {
     (void)state;
     struct flight f = sample();
-    assert_int_equal(flight_floor_ns(&f), 2 * MS + 3 * MS);
+    f.residual_bytes = 4000;
+    f.running_ns = 60 * MS;
+    assert_int_equal(flight_floor_ns(&f), 1 * MS + 3 * MS);
+}
+
+/* The residue went faster than any round: then that is what the link can carry, and the floor is the downtime itself. */
+static void the_floor_is_never_above_the_downtime(void **state)
+{
+    (void)state;
+    struct flight f = sample();
+    f.residual_bytes = 40000;   /* in 4 - 3 ms: ten times the round's rate */
+    uint64_t downtime;
+    assert_true(flight_downtime_ns(&f, &downtime));
+    assert_int_equal(flight_floor_ns(&f), downtime);
 }
 
 static void phases_stay_on_the_axis(void **state)
@@ -106,6 +119,7 @@ int main(void)
         cmocka_unit_test(a_kept_guest_stood_still_until_it_ran_on),
         cmocka_unit_test(what_was_not_measured_is_not_shown),
         cmocka_unit_test(the_floor_is_transfer_and_round_trips),
+        cmocka_unit_test(the_floor_is_never_above_the_downtime),
         cmocka_unit_test(phases_stay_on_the_axis),
         cmocka_unit_test(the_largest_record_fits),
     };

@@ -52,13 +52,21 @@ class Control:
 
     def call(self, command, seconds=20, on_event=None):
         """The reply, whatever it says; events go to on_event."""
+        self.begin(command)
+        return self.finish(seconds, on_event)
+
+    def begin(self, command):
+        """Sends a command; finish() waits for its reply."""
+        self._command = command
         self.send(command.encode() + b"\n")
+
+    def finish(self, seconds=20, on_event=None):
         deadline = time.monotonic() + seconds
         while True:
             try:
                 reply = self.read_object(deadline)
             except LabError as error:
-                raise LabError(f"{error} (to `{command}`, {seconds} s)") from None
+                raise LabError(f"{error} (to `{self._command}`, {seconds} s)") from None
             if "ok" in reply:
                 return reply
             if on_event:

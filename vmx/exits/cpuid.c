@@ -21,8 +21,8 @@ enum exit_action exit_cpuid(struct vcpu *vcpu)
 }
 
 /*
- * SDM Vol. 2D, "XSETBV": CPL and CR4.OSXSAVE are checked before the exit, ECX and the value here. The new value goes into the
- * processor at once: the host does not use XCR0, and this vCPU's state is loaded.
+ * SDM Vol. 2D, "XSETBV": CPL and CR4.OSXSAVE are checked before the exit, ECX and the value here. The new value
+ * goes into the processor at once: the host does not use XCR0, and this vCPU's state is loaded.
  */
 enum exit_action exit_xsetbv(struct vcpu *vcpu)
 {

@@ -1,7 +1,8 @@
 /*
- * Writes of control registers that the processor does not do alone. The guest owns all bits but those of the guest/host masks
- * (SDM 25.6.6 "Guest/Host Masks and Read Shadows for CR0 and CR4"): in CR0 the cache bits, which neither entry nor
- * exit switches and which would turn off the host's caches, and NE; in CR4 all that the policy does not offer, VMXE first.
+ * Writes of control registers that the processor does not do alone. The guest owns all bits but those of the
+ * guest/host masks (SDM 25.6.6 "Guest/Host Masks and Read Shadows for CR0 and CR4"): in CR0 the cache bits, which
+ * neither entry nor exit switches and which would turn off the host's caches, and NE; in CR4 all that the policy
+ * does not offer, VMXE first.
  */
 #include "kernel/arch/msr.h"
 #include "kernel/arch/trap.h"
@@ -24,8 +25,9 @@ static enum exit_action general_protection(struct vcpu *vcpu)
 }
 
 /*
- * Only the read shadow takes the new value of the bits that are ours. The instruction is then executed again, agrees with the
- * shadow, does not exit, and the processor does all the rest: paging, EFER.LMA, PDPTEs, and every check of the other bits.
+ * Only the read shadow takes the new value of the bits that are ours. The instruction is then executed again,
+ * agrees with the shadow, does not exit, and the processor does all the rest: paging, EFER.LMA, PDPTEs, and every
+ * check of the other bits.
  */
 static enum exit_action mov_to_cr0(struct vcpu *vcpu, uint64_t value)
 {

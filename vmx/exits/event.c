@@ -110,6 +110,7 @@ enum exit_action exit_entry_failure(struct vcpu *vcpu)
 enum exit_action exit_unexpected(struct vcpu *vcpu)
 {
     uint32_t basic = vcpu->exit_reason & EXIT_REASON_BASIC_MASK;
-    vcpu_stop_guest_dump(vcpu, "VM exit %u (%s) that nothing should cause, at RIP 0x%llx", basic, exit_name(basic), guest_rip());
+    vcpu_stop_guest_dump(vcpu, "VM exit %u (%s) that nothing should cause, at RIP 0x%llx", basic, exit_name(basic),
+                         guest_rip());
     return EXIT_LEAVE;
 }

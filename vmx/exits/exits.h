@@ -1,7 +1,7 @@
 /*
- * VM exits: one table from exit reason to name and handler (exits/table.c), one file a family of handlers. A handler runs with
- * the vCPU's VMCS current and its registers loaded, never yields, and either moves the guest on, injects an event, or stops
- * the guest with a sentence. Nothing that a guest does ends anything but that guest.
+ * VM exits: one table from exit reason to name and handler (exits/table.c), one file a family of handlers. A
+ * handler runs with the vCPU's VMCS current and its registers loaded, never yields, and either moves the guest on,
+ * injects an event, or stops the guest with a sentence. Nothing that a guest does ends anything but that guest.
  */
 #ifndef TELEPOD_EXITS_H
 #define TELEPOD_EXITS_H
@@ -13,7 +13,7 @@ struct vcpu;
 
 enum exit_action {
     EXIT_REENTER, /* go on in this slice */
-    EXIT_LEAVE,   /* give the CPU to others first: an interrupt waits, the slice is over, the guest sleeps or is stopped */
+    EXIT_LEAVE,   /* others first: an interrupt waits, the slice is over, the guest sleeps or is stopped */
 };
 
 typedef enum exit_action exit_handler(struct vcpu *vcpu);
@@ -23,15 +23,16 @@ enum exit_action exit_dispatch(struct vcpu *vcpu);
 /* The manual's name of a basic exit reason; "unknown" for what is none. */
 const char *exit_name(uint32_t basic_reason);
 
-exit_handler exit_exception_or_nmi, exit_external_interrupt, exit_triple_fault, exit_window, exit_task_switch; /* event.c */
-exit_handler exit_entry_failure, exit_ignored_signal, exit_preemption_timer, exit_unexpected;                   /* event.c */
-exit_handler exit_cpuid, exit_xsetbv;                                                                           /* cpuid.c */
-exit_handler exit_hlt;                                                                                          /* hlt.c */
-exit_handler exit_io;                                                                                           /* io.c */
-exit_handler exit_rdmsr, exit_wrmsr;                                                                            /* msr.c */
-exit_handler exit_control_register;                                                                             /* cr.c */
-exit_handler exit_ept_violation, exit_ept_misconfiguration;                                                     /* ept.c */
-exit_handler exit_undefined, exit_general_protection, exit_no_operation;                                        /* refused.c */
+/* event.c */
+exit_handler exit_exception_or_nmi, exit_external_interrupt, exit_triple_fault, exit_window, exit_task_switch;
+exit_handler exit_entry_failure, exit_ignored_signal, exit_preemption_timer, exit_unexpected;
+exit_handler exit_cpuid, exit_xsetbv;                                    /* cpuid.c */
+exit_handler exit_hlt;                                                   /* hlt.c */
+exit_handler exit_io;                                                    /* io.c, io_string.c */
+exit_handler exit_rdmsr, exit_wrmsr;                                     /* msr.c */
+exit_handler exit_control_register;                                      /* cr.c */
+exit_handler exit_ept_violation, exit_ept_misconfiguration;              /* ept.c */
+exit_handler exit_undefined, exit_general_protection, exit_no_operation; /* refused.c */
 
 /* Clears the bits of MSRs that guests read and write without an exit (SDM 25.6.9 "MSR-Bitmap Address"); 4 KiB. */
 void msr_fill_bitmap(uint8_t *bitmap, bool rdtscp);

@@ -1,6 +1,6 @@
 /*
- * IN and OUT. Two devices answer: the UART, and the port at which a guest ends itself. All else reads as ones and swallows
- * writes, as an empty bus does; it is counted, and the first few ports are logged once each.
+ * IN and OUT. Two devices answer: the UART, and the port at which a guest ends itself. All else reads as ones and
+ * swallows writes, as an empty bus does; it is counted, and the first few ports are logged once each.
  */
 #include <stdbool.h>
 #include "kernel/lib/util.h"

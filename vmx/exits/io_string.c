@@ -1,6 +1,6 @@
 /*
- * INS and OUTS: one element an exit; with a REP prefix the instruction is executed again until its count is 0, so that it can
- * be interrupted as on a processor. The operand goes through the guest's paging and takes its faults.
+ * INS and OUTS: one element an exit; with a REP prefix the instruction is executed again until its count is 0, so
+ * that it can be interrupted as on a processor. The operand goes through the guest's paging and takes its faults.
  */
 #include "kernel/arch/insn.h"
 #include "kernel/arch/trap.h"
@@ -45,7 +45,8 @@ static struct walk_state current_paging(void)
     return (struct walk_state){
         .cr0 = vmcs_read(GUEST_CR0), .cr3 = vmcs_read(GUEST_CR3), .cr4 = vmcs_read(GUEST_CR4),
         .efer = vmcs_read(GUEST_IA32_EFER), .rflags = vmcs_read(GUEST_RFLAGS),
-        .pdpte = { vmcs_read(GUEST_PDPTE0), vmcs_read(GUEST_PDPTE1), vmcs_read(GUEST_PDPTE2), vmcs_read(GUEST_PDPTE3) },
+        .pdpte = { vmcs_read(GUEST_PDPTE0), vmcs_read(GUEST_PDPTE1), vmcs_read(GUEST_PDPTE2),
+                   vmcs_read(GUEST_PDPTE3) },
         .user = ACCESS_RIGHTS_DPL(vmcs_read(GUEST_SS_ACCESS_RIGHTS)) == CPL_USER,
     };
 }

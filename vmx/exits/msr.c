@@ -1,6 +1,7 @@
 /*
- * RDMSR and WRMSR. Three kinds: MSRs that the processor switches with the guest or that stay loaded (no exit: the bitmap),
- * MSRs that are modelled here or by the APIC, and the rest, which do not exist: #GP(0), counted, the first few logged.
+ * RDMSR and WRMSR. Three kinds: MSRs that the processor switches with the guest or that stay loaded (no exit: the
+ * bitmap), MSRs that are modelled here or by the APIC, and the rest, which do not exist: #GP(0), counted, the first
+ * few logged.
  */
 #include "kernel/arch/msr.h"
 #include "kernel/arch/trap.h"
@@ -39,7 +40,10 @@ static const uint32_t direct[] = {
     IA32_STAR, IA32_LSTAR, IA32_CSTAR, IA32_FMASK, IA32_KERNEL_GS_BASE,
 };
 
-/* SDM 25.6.9: four bitmaps of 1 KiB: reads of low MSRs, reads of high ones, writes of low ones, writes of high ones. */
+/*
+ * SDM 25.6.9: four bitmaps of 1 KiB: reads of low MSRs, reads of high ones, writes of low ones, writes of high
+ * ones.
+ */
 #define BITMAP_BYTES 1024
 #define HIGH_MSRS 0xc0000000u
 

@@ -18,8 +18,8 @@ enum exit_action exit_general_protection(struct vcpu *vcpu)
 }
 
 /*
- * INVD and WBINVD: memory is coherent and no device is passed through, so there is nothing to write back; INVD must never
- * reach the processor, whose caches hold the host's data too. PAUSE.
+ * INVD and WBINVD: memory is coherent and no device is passed through, so there is nothing to write back; INVD must
+ * never reach the processor, whose caches hold the host's data too. PAUSE.
  */
 enum exit_action exit_no_operation(struct vcpu *vcpu)
 {

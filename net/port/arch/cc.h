@@ -1,8 +1,9 @@
 /*
  * What lwIP must know of the compiler and of the kernel below it. lwIP includes this file before all others.
  *
- * Its assertions stay in the pod: they state lwIP's own invariants, which no frame can break; one that fails is our bug
- * (a callback that frees the wrong thing), and a panic with a backtrace is worth more than a corrupt queue.
+ * Its assertions stay in the pod: they state lwIP's own invariants, which no frame can break; one that fails
+ * is our bug (a callback that frees the wrong thing), and a panic with a backtrace is worth more than a
+ * corrupt queue.
  */
 #ifndef TELEPOD_NET_PORT_ARCH_CC_H
 #define TELEPOD_NET_PORT_ARCH_CC_H

@@ -1,5 +1,5 @@
 /* Guarantees what lapic.h says. A register access is one branch and one instruction. */
-#include "kernel/arch/lapic.h"
+#include "kernel/lapic.h"
 #include "kernel/acpi.h"
 #include "kernel/arch/insn.h"
 #include "kernel/arch/msr.h"

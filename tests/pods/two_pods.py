@@ -1,0 +1,66 @@
+"""Two pods in Bochs, booted once for all tests that do not need other machines."""
+import time
+
+from tools.lab import places
+from tools.lab.errors import Failure, expect, expect_equal
+from tools.lab.pair import Pair, Traveller, resources, settled
+from tools.lab.settings import Guest, Machine
+
+SETTINGS = Machine(ips=50_000_000)
+GUESTS = ["clock", "dirtier", "fpu", "hello", "spin_cli"]
+
+
+class TwoPods(Pair):
+    directory = places.BUILD / "test/two-pods"
+    settings = SETTINGS
+    other_settings = None
+
+    def __init__(self):
+        super().__init__(self.settings, [Guest(name) for name in GUESTS], self.directory, self.other_settings)
+
+    def start(self):
+        super().start()
+        return self.ready()
+
+    def usable(self):
+        return all(pod.alive() for pod in self.pods)
+
+    def traveller(self, name, start="", pod=None):
+        self.clear()
+        return Traveller(self, name, start, pod)
+
+    def clear(self):
+        """No guest is left of an earlier test."""
+        for pod in self.pods:
+            for guest in pod.control.must("list")["guests"]:
+                pod.control.call(f"stop {guest['name']}" + (" force" if guest["state"] == "in doubt" else ""))
+
+    def guest(self, pod, name):
+        for guest in pod.control.must("list")["guests"]:
+            if guest["name"] == name:
+                return guest
+        return None
+
+    def resources(self):
+        return {pod.name: settled(pod, resources) for pod in self.pods}
+
+    def failed_teleport(self, traveller, options, words, seconds=40, address=None):
+        """A teleport that must fail with these words, and leave the guest running where it is; the reply."""
+        address = address or self.other(traveller.pod).peer_address
+        reply = traveller.pod.control.call(f"teleport {traveller.name} {address} {options}".strip(), seconds)
+        if reply["ok"]:
+            raise Failure("the teleport succeeded, but should not have")
+        for word in words:
+            expect(word.lower() in reply["error"].lower(), f"the error does not say {word!r}: {reply['error']!r}")
+        if "flight" in reply:
+            expect_equal(reply["flight"]["outcome"], "kept", "outcome")
+        expect_equal(self.guest(traveller.pod, traveller.name)["state"], "running", "state of the guest on the source")
+        return reply
+
+    def other_is_empty(self, traveller, seconds=5):
+        """The target has freed what it took."""
+        other = self.other(traveller.pod)
+        deadline = time.monotonic() + seconds
+        while (guest := self.guest(other, traveller.name)) is not None:
+            expect(time.monotonic() < deadline, f"{traveller.name} is still on the target: {guest}")
+            time.sleep(0.1)

@@ -1,0 +1,196 @@
+"""The teleport protocol as net/teleport/wire.h and messages.c lay it out, written a second time from PROTOCOL.md: for tests
+that play a source or a target, honest or not. Nothing here is shared with the pods' code."""
+import socket
+import struct
+import time
+
+from .errors import LabError
+
+HEADER = struct.Struct("<HHII")         # type, flags, length, sequence; then the CRC
+HEADER_SIZE = 16
+MANDATORY = 1
+PAYLOAD_MAX = 65536
+
+(HELLO, GUEST, ACCEPT, REFUSE, CLOCK_PING, CLOCK_PONG, ROUND_BEGIN, PAGE, ZERO, ROUND_END, ROUND_ACK, STATE, PREPARE, READY,
+ COMMIT, RUNNING, AUDIT, AUDIT_RESULT, ABORT, QUERY, STATUS, GOODBYE) = range(1, 23)
+NAMES = ["", "HELLO", "GUEST", "ACCEPT", "REFUSE", "CLOCK_PING", "CLOCK_PONG", "ROUND_BEGIN", "PAGE", "ZERO", "ROUND_END",
+         "ROUND_ACK", "STATE", "PREPARE", "READY", "COMMIT", "RUNNING", "AUDIT", "AUDIT_RESULT", "ABORT", "QUERY",
+         "STATUS", "GOODBYE"]
+
+MAGIC = int.from_bytes(b"TELEPOD1", "little")
+VERSION = 1
+HELLO_FORM = struct.Struct("<QIIQQ32s")             # magic, version, oldest, boot id, TSC Hz, pod
+GUEST_HEAD = struct.Struct("<QQII32s64s256sII")     # epoch, memory, vCPUs, console, name, image, command line, ranges, devices
+PREPARE_FORM = struct.Struct("<QIIQQqQ")            # epoch, digest, -, pause, guest TSC, offset, its error
+TEXT_FORM = struct.Struct("<QII160s")               # epoch, code, -, text
+STATUSES = {"unknown": 0, "waiting": 1, "running": 2, "discarded": 3}
+
+CASTAGNOLI = 0x82F63B78                 # reflected
+
+
+def _crc_table():
+    table = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ (CASTAGNOLI if byte & 1 else 0)
+        table.append(byte)
+    return table
+
+
+_TABLE = _crc_table()
+
+
+def crc32c(data, crc=0):
+    crc ^= 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 0xFF]
+    return crc ^ 0xFFFFFFFF
+
+
+def pad(payload):
+    return payload + bytes(-len(payload) % 8)
+
+
+def hello(boot_id=0x1AB, version=VERSION, oldest=VERSION, magic=MAGIC, tsc_hz=50_000_000, pod=b"lab"):
+    return HELLO_FORM.pack(magic, version, oldest, boot_id, tsc_hz, pod)
+
+
+def text(epoch, words, code=1):
+    return pad(TEXT_FORM.pack(epoch, code, 0, words.encode()))
+
+
+class Record:
+    def __init__(self, kind, payload, flags=MANDATORY):
+        self.kind, self.payload, self.flags = kind, bytes(payload), flags
+
+    def __repr__(self):
+        name = NAMES[self.kind] if self.kind < len(NAMES) else f"type {self.kind}"
+        return f"{name}[{len(self.payload)}]"
+
+    @property
+    def words(self):
+        """Of REFUSE and ABORT."""
+        return TEXT_FORM.unpack(self.payload[:TEXT_FORM.size])[3].split(b"\0")[0].decode("ascii", "replace")
+
+
+def encode(record, sequence, spoil_crc=0):
+    head = HEADER.pack(record.kind, record.flags, len(record.payload), sequence)
+    return head + struct.pack("<I", crc32c(head, crc32c(record.payload)) ^ spoil_crc) + record.payload
+
+
+class Peer:
+    """One end of a teleport's connection, bounded in all that it waits for."""
+
+    def __init__(self, connection, seconds=15):
+        self.socket = connection
+        self.socket.settimeout(seconds)
+        self.sent = self.received = 0
+        self.sent_digest = self.received_digest = 0
+
+    @classmethod
+    def connect(cls, port, seconds=15):
+        try:
+            return cls(socket.create_connection(("127.0.0.1", port), 5), seconds)
+        except OSError as error:
+            raise LabError(f"cannot connect to the teleport port: {error}") from None
+
+    def send(self, record):
+        data = encode(record, self.sent)
+        self.sent += 1
+        self.sent_digest = crc32c(data[12:16], self.sent_digest)
+        self.send_raw(data)
+
+    def send_raw(self, data):
+        """False: the other side has closed."""
+        try:
+            self.socket.sendall(data)
+            return True
+        except OSError:
+            return False
+
+    def _exactly(self, size):
+        data = b""
+        while len(data) < size:
+            try:
+                more = self.socket.recv(size - len(data))
+            except TimeoutError:
+                raise LabError("the peer says nothing more") from None
+            except OSError:
+                more = b""
+            if not more:
+                return None
+            data += more
+        return data
+
+    def receive(self):
+        """The next record, its CRC and number checked; None when the peer has closed."""
+        head = self._exactly(HEADER_SIZE)
+        if head is None:
+            return None
+        kind, flags, length, sequence = HEADER.unpack(head[:12])
+        payload = self._exactly(length)
+        if payload is None:
+            return None
+        if crc32c(head[:12], crc32c(payload)) != struct.unpack("<I", head[12:])[0] or sequence != self.received:
+            raise LabError(f"a pod sent a damaged record: {NAMES[kind]} {sequence}")
+        self.received += 1
+        self.digest_before_last = self.received_digest
+        self.received_digest = crc32c(head[12:16], self.received_digest)
+        return Record(kind, payload, flags)
+
+    def close(self):
+        self.socket.close()
+
+
+class Listener:
+    """Where a pod's source connects to when the lab plays the target."""
+
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.address = f"10.0.2.2:{self.port}"
+
+    def accept(self, seconds=15):
+        self.socket.settimeout(seconds)
+        try:
+            return Peer(self.socket.accept()[0], seconds)
+        except TimeoutError:
+            raise LabError("no pod connected") from None
+
+    def close(self):
+        self.socket.close()
+
+
+class FakeTarget:
+    """Answers a source as a target does, up to `until`, and keeps what it got."""
+
+    def __init__(self, peer):
+        self.peer = peer
+        self.records = []
+        self.epoch = 0
+
+    def serve(self, until):
+        """Handles records until one of kind `until` came (which it leaves unanswered) or the source closes; that record."""
+        answers = {HELLO: lambda r: [Record(HELLO, hello())], GUEST: self._accept, CLOCK_PING: self._pong,
+                   ROUND_END: lambda r: [Record(ROUND_ACK, r.payload)]}
+        while (record := self.peer.receive()) is not None:
+            self.records.append(record)
+            if record.kind == GUEST:
+                self.epoch = GUEST_HEAD.unpack(record.payload[:GUEST_HEAD.size])[0]
+            if record.kind == until:
+                return record
+            for answer in answers.get(record.kind, lambda r: [])(record):
+                self.peer.send(answer)
+        return None
+
+    def _accept(self, _record):
+        return [Record(ACCEPT, struct.pack("<Q", self.epoch))]
+
+    @staticmethod
+    def _pong(record):
+        now = time.monotonic_ns()
+        return [Record(CLOCK_PONG, record.payload[:8] + struct.pack("<QQ", now, now))]
+
+    def ready(self, prepare, digest_change=0):
+        epoch, digest = PREPARE_FORM.unpack(prepare.payload)[:2]
+        return Record(READY, struct.pack("<QIIQQ", epoch, digest ^ digest_change, 0, 1, 2))
