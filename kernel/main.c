@@ -19,6 +19,7 @@
 #include "net/control/control.h"
 #include "net/net.h"
 #include "net/teleport/teleport.h"
+#include "vmx/selftest.h"
 #include "vmx/vm.h"
 
 void kernel_main(const struct boot_info *from_loader) __attribute__((noreturn));
@@ -45,6 +46,7 @@ static void register_selftests(void)
 {
     control_register_selftest("kernel", test_kernel);
     control_register_selftest("harvest", measure_harvest);
+    control_register_selftest("delivery", vmx_selftest_delivery);
     control_register_selftest("crash-panic", crash_panic);
     control_register_selftest("crash-stack", crash_stack);
     control_register_selftest("crash-null", crash_null);

@@ -49,7 +49,11 @@ $(FUZZ_DIR)/%: tests/fuzz/%.c $(FUZZ_LIB)
 	@echo "  FUZZLD  $@"
 	@clang $(HOST_CFLAGS) $(SANITIZE) -fsanitize=fuzzer -o $@ $< $(FUZZ_LIB)
 
-.PHONY: unit fuzz-smoke
+.PHONY: check unit fuzz-smoke
+# Layers, headers that compile alone and the like: they need the libraries' headers, and nothing else.
+check: $(NEWLIB_HEADERS) $(SOURCES_STAMP)
+	@python3 -m tools.lab test --only '^check/'
+
 unit: $(UNIT_TESTS)
 	@for t in $(UNIT_TESTS); do $$t > $$t.log 2>&1 && echo "  ok    $$t" || { echo "  FAIL  $$t"; cat $$t.log; exit 1; }; done
 

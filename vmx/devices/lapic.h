@@ -8,8 +8,8 @@
  * clears EXTD or EN, or moves the base, raises #GP(0), as on processors whose IA32_XAPIC_DISABLE_STATUS says
  * LEGACY_XAPIC_DISABLED.
  */
-#ifndef TELEPOD_LAPIC_H
-#define TELEPOD_LAPIC_H
+#ifndef TELEPOD_VMX_DEVICES_LAPIC_H
+#define TELEPOD_VMX_DEVICES_LAPIC_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
  * timing); input waits in a FIFO that the guest polls. The FIFO is deeper than a 16550's and works in both
  * modes, which no guest can tell.
  */
-#ifndef TELEPOD_UART_H
-#define TELEPOD_UART_H
+#ifndef TELEPOD_VMX_DEVICES_UART_H
+#define TELEPOD_VMX_DEVICES_UART_H
 
 #include <stdbool.h>
 #include <stddef.h>
