@@ -199,3 +199,4 @@ char *strdup(const char *text)
 
 uint64_t heap_used_bytes(void) { return used_bytes; }
 uint64_t heap_block_count(void) { return block_count; }
+uint64_t heap_mapped_bytes(void) { return mapped_bytes; }

@@ -12,5 +12,6 @@
 
 uint64_t heap_used_bytes(void);      /* in blocks handed out and not freed */
 uint64_t heap_block_count(void);     /* blocks handed out and not freed: to see leaks */
+uint64_t heap_mapped_bytes(void);    /* pages that the heap's window holds: its peak */
 
 #endif

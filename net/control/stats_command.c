@@ -71,6 +71,7 @@ static void memory_stats(struct json *j)
     json_object_begin(j, "heap");
     json_u64(j, "bytes", heap_used_bytes());
     json_u64(j, "blocks", heap_block_count());
+    json_u64(j, "mapped", heap_mapped_bytes());     /* of pages, which it keeps */
     json_object_end(j);
     json_u64(j, "threads", thread_live_count());
 }

@@ -76,6 +76,7 @@ static enum err on_page(struct session *s, const struct record *r)
     if (gfn >= s->in->frames || guest_memory_fill_frame(&s->in->vm->memory, (struct gfn){ gfn }, r->payload))
         return session_wrong(s, ERR_RANGE, "a PAGE record for a frame outside the guest's memory");
     note_frame(s->in, gfn);
+    s->in->round.arrived++;
     return OK;
 }
 
@@ -101,15 +102,31 @@ static enum err on_zero(struct session *s, const struct record *r)
             return session_wrong(s, ERR_RANGE, "a ZERO record for frames outside the guest's memory");
         for (uint64_t i = 0; i < run.count && !e; i++)
             e = zero_frame(s, run.first + i);
+        s->in->round.arrived += run.count;
     }
     return e;
+}
+
+/* Bytes that the connection had carried before this record. */
+static uint64_t bytes_before(const struct session *s, const struct record *r)
+{
+    return s->channel.bytes_received - RECORD_HEADER_SIZE - r->length;
 }
 
 static enum err on_round_begin(struct session *s, const struct record *r)
 {
     struct msg_round m;
     enum err e = need_receiving(s);
-    return e ? e : message_decode(r->type, &m, r->payload, r->length, s->channel.why, sizeof s->channel.why);
+    e = e ? e : message_decode(r->type, &m, r->payload, r->length, s->channel.why, sizeof s->channel.why);
+    if (e)
+        return e;
+    if (s->in->round.open || m.round != s->in->round.next || m.reserved || m.pages > s->in->frames || m.bytes)
+        return session_wrong(s, ERR_PROTOCOL, "ROUND_BEGIN is not that of the next round");
+    s->in->round.open = true;
+    s->in->round.announced = m.pages;
+    s->in->round.arrived = 0;
+    s->in->round.start = bytes_before(s, r);
+    return OK;
 }
 
 static enum err on_round_end(struct session *s, const struct record *r)
@@ -117,7 +134,16 @@ static enum err on_round_end(struct session *s, const struct record *r)
     struct msg_round m;
     enum err e = need_receiving(s);
     e = e ? e : message_decode(r->type, &m, r->payload, r->length, s->channel.why, sizeof s->channel.why);
-    return e ? e : channel_send_now(&s->channel, RECORD_ROUND_ACK, &m);
+    if (e)
+        return e;
+    if (!s->in->round.open || m.round != s->in->round.next || m.reserved)
+        return session_wrong(s, ERR_PROTOCOL, "ROUND_END is not that of the round that runs");
+    if (m.pages != s->in->round.announced || m.pages != s->in->round.arrived ||
+        m.bytes != bytes_before(s, r) - s->in->round.start)
+        return session_wrong(s, ERR_PROTOCOL, "ROUND_END names other pages or bytes than what arrived");
+    s->in->round.open = false;
+    s->in->round.next++;
+    return channel_send_now(&s->channel, RECORD_ROUND_ACK, &m);
 }
 
 static enum err on_state(struct session *s, const struct record *r)

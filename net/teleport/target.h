@@ -24,6 +24,13 @@ struct incoming {
     struct bitmap filled;        /* frames that were written here; the others are still zero from their birth */
     uint32_t *frame_crcs;        /* with audit: of each frame as it is stored; NULL without */
     uint64_t frames;
+    struct {
+        bool open;               /* between ROUND_BEGIN and ROUND_END */
+        uint32_t next;           /* number of the next one */
+        uint64_t announced;      /* frames, by ROUND_BEGIN */
+        uint64_t arrived;        /* frames since then */
+        uint64_t start;          /* bytes that the connection had carried before it */
+    } round;
     uint8_t *vcpu_state;         /* STATE records, gathered */
     uint32_t state_size;
     struct msg_prepare prepare;

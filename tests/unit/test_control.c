@@ -153,6 +153,7 @@ uint64_t page_free_large_count(void) { return 1; }
 uint64_t paging_pooled_pages(void) { return 0; }
 uint64_t heap_used_bytes(void) { return 1234; }
 uint64_t heap_block_count(void) { return 12; }
+uint64_t heap_mapped_bytes(void) { return 8192; }
 void power_off(void) { powered_off = true; }
 static bool selftest_good(uint64_t *value) { (void)value; return true; }
 static bool selftest_bad(uint64_t *value) { (void)value; return false; }

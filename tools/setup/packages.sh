@@ -27,7 +27,8 @@ missing() {
     comm -23 "$work/wanted" "$work/present"
 }
 
-work=$(mktemp -d)
+mkdir -p "$(dirname "$1")"
+work=$(mktemp -d "$(dirname "$1")/packages.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 
