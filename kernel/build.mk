@@ -19,17 +19,17 @@ KERNEL_OBJS := $(KERNEL_SRCS:%=$(KERNEL_DIR)/%.o)
 WARNINGS ?= -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 # No library calls are invented, and none of ours is turned into a call of itself (kernel/arch/mem.c).
 KERNEL_CFLAGS = -std=gnu11 -mcrc32 $(WARNINGS) $(KERNEL_CFLAGS_BASE) -fno-tree-loop-distribute-patterns -I. \
-    $(LIBC_INC_FLAGS) $(KERNEL_ROOM_CFLAGS) $(KERNEL_EXTRA_CFLAGS) -MMD -MP
+    $(LIBC_INC_FLAGS) $(KERNEL_ROOM_CFLAGS) -MMD -MP
 $(KERNEL_DIR)/net/%.o: KERNEL_ROOM_CFLAGS = -I$(LWIP_PORT) -isystem $(LWIP_INC)
 KERNEL_LIBGCC = $(shell gcc -print-libgcc-file-name)
 KERNEL_LIBS = $(if $(filter net,$(ROOMS)),$(LWIP_LIB)) $(NEWLIB_KERNEL_LIB)
 KERNEL_LDFLAGS := -nostdlib -static -no-pie -Wl,-T,kernel/kernel.ld -Wl,--gc-sections -Wl,-z,max-page-size=4096 \
     -Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
 
-# A change of rooms or flags builds what it must: the objects' list is written only when it differs.
+# A change of rooms links again: the list of objects is written only when it differs.
 $(KERNEL_DIR)/objects.list: FORCE
 	@mkdir -p $(@D)
-	@echo '$(KERNEL_OBJS) $(KERNEL_EXTRA_CFLAGS)' | cmp -s - $@ || echo '$(KERNEL_OBJS) $(KERNEL_EXTRA_CFLAGS)' > $@
+	@echo '$(KERNEL_OBJS)' | cmp -s - $@ || echo '$(KERNEL_OBJS)' > $@
 
 $(KERNEL_DIR)/%.c.o: %.c $(NEWLIB_HEADERS)
 	@mkdir -p $(@D)
