@@ -3,37 +3,10 @@
 #include "boot/boot_info.h"
 #include "boot/elf.h"
 #include "kernel/lib/addr.h"
+#include "kernel/lib/elf64.h"
 #include "kernel/lib/util.h"
 
-/* Elf64_Ehdr and Elf64_Phdr of the System V ABI. */
-struct elf_header {
-    uint8_t e_ident[16];
-    uint16_t e_type, e_machine;
-    uint32_t e_version;
-    uint64_t e_entry, e_phoff, e_shoff;
-    uint32_t e_flags;
-    uint16_t e_ehsize, e_phentsize, e_phnum, e_shentsize, e_shnum, e_shstrndx;
-};
-_Static_assert(sizeof(struct elf_header) == 64, "Elf64_Ehdr");
-
-struct elf_program_header {
-    uint32_t p_type, p_flags;
-    uint64_t p_offset, p_vaddr, p_paddr, p_filesz, p_memsz, p_align;
-};
-_Static_assert(sizeof(struct elf_program_header) == 56, "Elf64_Phdr");
-
-#define EI_MAG "\x7f" "ELF"
-#define EI_CLASS 4
-#define ELFCLASS64 2
-#define EI_DATA 5
-#define ELFDATA2LSB 1
-#define EI_VERSION 6
-#define EV_CURRENT 1
-#define ET_EXEC 2
-#define EM_X86_64 62
-#define PT_LOAD 1
-#define PT_DYNAMIC 2
-#define PT_INTERP 3
+#define ELF_MAGIC "\x7f" "ELF"
 
 static enum err fail(enum err e, const char **why, const char *phrase)
 {
@@ -41,9 +14,9 @@ static enum err fail(enum err e, const char **why, const char *phrase)
     return e;
 }
 
-static enum err header_check(const struct elf_header *h, size_t size, const char **why)
+static enum err header_check(const struct elf64_header *h, size_t size, const char **why)
 {
-    if (memcmp(h->e_ident, EI_MAG, strlen(EI_MAG)) != 0)
+    if (memcmp(h->e_ident, ELF_MAGIC, strlen(ELF_MAGIC)) != 0)
         return fail(ERR_INVALID, why, "it does not start as an ELF file");
     if (h->e_ident[EI_CLASS] != ELFCLASS64 || h->e_ident[EI_DATA] != ELFDATA2LSB || h->e_machine != EM_X86_64)
         return fail(ERR_UNSUPPORTED, why, "it is not an ELF file for x86-64");
@@ -51,14 +24,14 @@ static enum err header_check(const struct elf_header *h, size_t size, const char
         return fail(ERR_UNSUPPORTED, why, "its ELF version is unknown");
     if (h->e_type != ET_EXEC)
         return fail(ERR_UNSUPPORTED, why, "it is not an executable with fixed addresses (ET_EXEC)");
-    if (h->e_phentsize != sizeof(struct elf_program_header) || h->e_phnum == 0)
+    if (h->e_phentsize != sizeof(struct elf64_program_header) || h->e_phnum == 0)
         return fail(ERR_INVALID, why, "it has no program headers");
-    if (h->e_phoff > size || h->e_phnum > (size - h->e_phoff) / sizeof(struct elf_program_header))
+    if (h->e_phoff > size || h->e_phnum > (size - h->e_phoff) / sizeof(struct elf64_program_header))
         return fail(ERR_RANGE, why, "its program headers lie behind the end of the file (truncated?)");
     return OK;
 }
 
-static enum err segment_check(const struct elf_program_header *p, size_t size, const char **why)
+static enum err segment_check(const struct elf64_program_header *p, size_t size, const char **why)
 {
     uint64_t offset = p->p_vaddr - KERNEL_BASE; /* wraps for a lower address, and is too large then */
 
@@ -99,7 +72,7 @@ static enum err segment_insert(struct elf_image *out, const struct elf_segment *
     return OK;
 }
 
-static enum err segment_add(struct elf_image *out, const struct elf_program_header *p, size_t size,
+static enum err segment_add(struct elf_image *out, const struct elf64_program_header *p, size_t size,
                             const char **why)
 {
     struct elf_segment segment = {
@@ -133,8 +106,8 @@ static enum err entry_check(const struct elf_image *image, const char **why)
 
 enum err elf_parse(const void *file, size_t size, struct elf_image *out, const char **why)
 {
-    struct elf_header header;
-    struct elf_program_header program;
+    struct elf64_header header;
+    struct elf64_program_header program;
     enum err e;
 
     memset(out, 0, sizeof(*out));

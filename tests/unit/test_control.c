@@ -438,7 +438,7 @@ static void test_pod_commands(void **state)
     expect("log", "{\"event\":\"log\",\"text\":\"[0.1] boot: one\\n[0.2] boot: two\\n\",\"position\":32}\n"
                   "{\"ok\":true,\"position\":32}\n");
     assert_string_equal(run("log 32"), "{\"ok\":true,\"position\":32}\n");
-    expect("stats", "\"heap\":{\"bytes\":1234,\"blocks\":12},\"threads\":4,\"net\":{\"driver\":\"fake\"");
+    expect("stats", "\"heap\":{\"bytes\":1234,\"blocks\":12,\"mapped\":8192},\"threads\":4,\"net\":{\"driver\":\"fake\"");
     expect("stats", "\"address\":\"10.0.2.15\"");
     control_register_selftest("kernel", selftest_good);
     control_register_selftest("bad", selftest_bad);

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 #include "kernel/lib/addr.h"
 #include "kernel/lib/util.h"
-#include "vmx/loader/elf64.h"
+#include "kernel/lib/elf64.h"
 #include "vmx/loader/image.h"
 
 #define FILE_SIZE 0x3000

@@ -9,7 +9,7 @@
 #include <string.h>
 #include "kernel/lib/addr.h"
 #include "kernel/lib/util.h"
-#include "vmx/loader/elf64.h"
+#include "kernel/lib/elf64.h"
 #include "vmx/loader/image.h"
 
 #define REAL_MODE_END 0x100000ull

@@ -1,4 +1,4 @@
-/* The parts of ELF64 that the loader reads (System V ABI, chapters 4 "ELF Header" and 5 "Program Header"). */
+/* The parts of ELF64 that the boot loader and the guests' loader read (System V ABI, chapters 4 "ELF Header" and 5 "Program Header"). */
 #ifndef TELEPOD_ELF64_H
 #define TELEPOD_ELF64_H
 
@@ -11,7 +11,7 @@ enum { ELFDATA2LSB = 1 };
 enum { EV_CURRENT = 1 };
 enum { ET_EXEC = 2 };
 enum { EM_X86_64 = 62 };
-enum { PT_LOAD = 1, PT_INTERP = 3 };
+enum { PT_LOAD = 1, PT_DYNAMIC = 2, PT_INTERP = 3 };
 
 struct elf64_header {
     uint8_t e_ident[EI_NIDENT];

@@ -1,0 +1,435 @@
+/*
+ * The target's side on a pod of fakes (tests/fakes/target_pod.h, which aborts on a broken promise): what an honest source
+ * gets, and what several sources, an operator and a hostile peer can do to it at the worst moments.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/fakes/target_pod.c"
+
+#define BOOT 0x1000
+#define OTHER_BOOT 0x2000
+#define EPOCH 0x1001
+#define SMALL (2 * MIB)
+#define FRAMES (SMALL / PAGE_SIZE)
+
+static int boot_pod(void **state)
+{
+    (void)state;
+    pod_boot();
+    return 0;
+}
+
+static int shut_pod(void **state)
+{
+    (void)state;
+    pod_shut();
+    return 0;
+}
+
+static void meet(uint32_t link, uint64_t boot_id)
+{
+    pod_connect(link, boot_id);
+    pod_send_hello(link);
+}
+
+static void offer(uint32_t link, uint64_t epoch, const char *name, bool audit)
+{
+    struct msg_guest guest;
+    pod_guest(&guest, epoch, name, SMALL);
+    guest.audit = audit;
+    pod_send_guest(link, &guest);
+}
+
+static void copy(uint32_t link, uint64_t epoch, uint8_t byte)
+{
+    const struct frame_run rest = { 3, FRAMES - 3 };
+    pod_send_round_begin(link, 0, FRAMES);
+    for (uint64_t f = 0; f < 3; f++)
+        pod_send_page(link, f, (uint8_t)(byte + f));
+    pod_send_zero(link, &rest, 1);
+    pod_send_round_end(link, 0);
+    pod_send_page(link, 1, (uint8_t)(byte + 100));
+    pod_send_state(link);
+    pod_send_prepare(link, epoch);
+}
+
+/* To READY. */
+static void bring(uint32_t link, uint64_t boot_id, uint64_t epoch, const char *name)
+{
+    meet(link, boot_id);
+    offer(link, epoch, name, false);
+    copy(link, epoch, 7);
+    pod_run();
+    assert_int_equal(links[link].last, RECORD_READY);
+}
+
+static void ask(uint32_t link, uint64_t boot_id, uint64_t epoch)
+{
+    meet(link, boot_id);
+    pod_send_epoch(link, RECORD_QUERY, epoch);
+    pod_run();
+    assert_int_equal(links[link].last, RECORD_STATUS);
+}
+
+static void an_honest_source(void **state)
+{
+    (void)state;
+    meet(0, BOOT);
+    offer(0, EPOCH, "g", true);
+    copy(0, EPOCH, 7);
+    pod_run();
+    assert_int_equal(links[0].last, RECORD_READY);
+    assert_true(pod_has_guest("g", false));
+    pod_send_epoch(0, RECORD_COMMIT, EPOCH);
+    pod_run();
+    assert_int_equal(links[0].last, RECORD_RUNNING);
+    assert_true(pod_has_guest("g", true));
+    pod_send_audit(0, 0, FRAMES);
+    pod_run();
+    assert_int_equal(links[0].last, RECORD_AUDIT_RESULT);
+    assert_int_equal(links[0].audit.frames, FRAMES);
+    assert_int_equal(links[0].audit.different, 0);
+    pod_send_epoch(0, RECORD_GOODBYE, EPOCH);
+    pod_run();
+    assert_true(links[0].closed_by_pod);
+    ask(1, BOOT, EPOCH);
+    assert_int_equal(links[1].status.status, STATUS_RUNNING);
+}
+
+/* One image that waits outlives its connection, is found by a source in doubt, and runs after its COMMIT. */
+static void a_source_in_doubt_finds_what_waits(void **state)
+{
+    (void)state;
+    bring(0, BOOT, EPOCH, "g");
+    pod_hang_up(0);
+    pod_run();
+    pod_pass(50);
+    ask(1, BOOT, EPOCH);
+    assert_int_equal(links[1].status.status, STATUS_WAITING);
+    pod_send_epoch(1, RECORD_COMMIT, EPOCH);
+    pod_run();
+    assert_int_equal(links[1].last, RECORD_RUNNING);
+}
+
+static void what_waits_too_long_never_runs(void **state)
+{
+    (void)state;
+    bring(0, BOOT, EPOCH, "g");
+    pod_hang_up(0);
+    pod_run();
+    pod_pass(61);
+    assert_int_equal(pod_guest_count(), 0);
+    ask(1, BOOT, EPOCH);
+    assert_int_equal(links[1].status.status, STATUS_DISCARDED);
+    pod_send_epoch(1, RECORD_COMMIT, EPOCH);
+    pod_run();
+    assert_int_equal(links[1].last, RECORD_STATUS);
+    assert_int_equal(links[1].status.status, STATUS_DISCARDED);
+}
+
+static void commit_before_ready_frees_all(void **state)
+{
+    (void)state;
+    meet(0, BOOT);
+    offer(0, EPOCH, "g", false);
+    pod_send_epoch(0, RECORD_COMMIT, EPOCH);
+    pod_run();
+    assert_int_equal(pod_guest_count(), 0);
+    assert_true(links[0].closed_by_pod);
+}
+
+static void a_new_try_supersedes_what_waits(void **state)
+{
+    (void)state;
+    bring(0, BOOT, EPOCH, "g");
+    pod_hang_up(0);
+    pod_run();
+    bring(1, BOOT, EPOCH + 1, "g");
+    pod_send_epoch(1, RECORD_COMMIT, EPOCH + 1);
+    pod_run();
+    assert_int_equal(links[1].last, RECORD_RUNNING);
+    ask(2, BOOT, EPOCH);
+    assert_int_equal(links[2].status.status, STATUS_DISCARDED);
+}
+
+/* Creation takes turns with the machine's CPU: two that begin at once must not get the same place. */
+static void two_sources_at_once(void **state)
+{
+    (void)state;
+    pod_many_cpus = true;
+    for (uint32_t i = 0; i < 2; i++) {
+        meet(i, BOOT + i);
+        offer(i, EPOCH + i, i ? "one" : "zero", false);
+        copy(i, EPOCH + i, (uint8_t)(50 * i + 1));
+    }
+    pod_run();
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(links[i].last, RECORD_READY);
+        pod_send_epoch(i, RECORD_COMMIT, EPOCH + i);
+    }
+    pod_run();
+    assert_int_equal(links[0].last, RECORD_RUNNING);
+    assert_int_equal(links[1].last, RECORD_RUNNING);
+}
+
+static void no_more_than_there_is_room_for(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "a", "b", "c", "d", "e" };
+    pod_many_cpus = true;
+    for (uint32_t i = 0; i < ARRAY_SIZE(names); i++) {
+        meet(i, BOOT + i);
+        offer(i, EPOCH + i, names[i], false);
+    }
+    pod_run();
+    assert_int_equal(pod_guest_count(), INCOMING_MAX);
+}
+
+/* A connection that brings a guest cannot take over another one: the first would belong to nobody. */
+static void query_with_a_guest_in_hand(void **state)
+{
+    (void)state;
+    bring(0, BOOT, EPOCH, "waits");
+    pod_hang_up(0);
+    pod_run();
+    meet(1, BOOT);
+    offer(1, EPOCH + 1, "g", false);
+    pod_send_epoch(1, RECORD_QUERY, EPOCH);
+    pod_run();
+    assert_true(links[1].closed_by_pod);
+    assert_false(pod_has_guest("g", false));
+    ask(2, BOOT, EPOCH);
+    assert_int_equal(links[2].status.status, STATUS_WAITING);
+}
+
+/* Whoever asks must be the pod that brought it: nobody else's COMMIT counts. */
+static void only_its_source_can_ask_for_it(void **state)
+{
+    (void)state;
+    bring(0, BOOT, EPOCH, "g");
+    pod_hang_up(0);
+    pod_run();
+    ask(1, OTHER_BOOT, EPOCH);
+    assert_int_equal(links[1].status.status, STATUS_UNKNOWN);
+    pod_send_epoch(1, RECORD_COMMIT, EPOCH);
+    pod_run();
+    assert_int_equal(links[1].status.status, STATUS_UNKNOWN);
+    assert_false(pod_has_guest("g", true));
+}
+
+/* The answer to "what of epoch N?" must not depend on who used the number before. */
+static void an_epoch_is_used_once(void **state)
+{
+    (void)state;
+    meet(0, BOOT);
+    offer(0, EPOCH, "first", false);
+    pod_send_abort(0, EPOCH);
+    pod_run();
+    meet(1, BOOT);
+    offer(1, EPOCH, "second", false);
+    copy(1, EPOCH, 7);
+    pod_run();
+    assert_int_equal(links[1].last, RECORD_REFUSE);
+    assert_non_null(strstr(links[1].words, "epoch"));
+    meet(2, OTHER_BOOT);     /* another pod's numbers are its own */
+    offer(2, EPOCH, "third", false);
+    copy(2, EPOCH, 7);
+    pod_run();
+    assert_int_equal(links[2].last, RECORD_READY);
+    meet(3, OTHER_BOOT);     /* it is in use right now */
+    offer(3, EPOCH, "fourth", false);
+    pod_run();
+    assert_int_equal(links[3].last, RECORD_REFUSE);
+}
+
+/* 4,096 runs of the whole memory in one record: hours of work on a large guest, if nobody minded. */
+static void a_record_of_zeros_does_not_hold_the_cpu(void **state)
+{
+    (void)state;
+    static struct frame_run runs[RECORD_PAYLOAD_MAX / FRAME_RUN_SIZE];
+    meet(0, BOOT);
+    offer(0, EPOCH, "g", false);
+    pod_send_round_begin(0, 0, FRAMES);
+    for (uint64_t f = 0; f < FRAMES; f++)
+        pod_send_page(0, f, 1);
+    for (uint32_t i = 0; i < ARRAY_SIZE(runs); i++)
+        runs[i] = (struct frame_run){ 0, FRAMES };
+    pod_send_zero(0, runs, ARRAY_SIZE(runs));
+    pod_run();
+    assert_true(links[0].closed_by_pod);
+    assert_non_null(strstr(links[0].words, "ZERO"));
+}
+
+static void runs_that_overlap(void **state)
+{
+    (void)state;
+    const struct frame_run runs[] = { { 0, 10 }, { 9, 5 } };
+    meet(0, BOOT);
+    offer(0, EPOCH, "g", false);
+    pod_send_round_begin(0, 0, FRAMES);
+    pod_send_zero(0, runs, 2);
+    pod_run();
+    assert_non_null(strstr(links[0].words, "ZERO"));
+}
+
+/* From COMMIT on the guest is the operator's; but not in the middle of its first resume. */
+static void stop_while_it_begins_to_run(void **state)
+{
+    (void)state;
+    pod_many_cpus = true;
+    bring(0, BOOT, EPOCH, "g");
+    pod_send_epoch(0, RECORD_COMMIT, EPOCH);
+    bool stopped = false;
+    while (!stopped) {
+        for (uint32_t i = 0; i < THREADS; i++) {
+            pod_step(i);
+            stopped = stopped || pod_stop_guest("g");
+        }
+    }
+    pod_run();
+    assert_int_equal(links[0].last, RECORD_RUNNING);
+    assert_int_equal(pod_guest_count(), 0);
+}
+
+/* On another CPU the guest enters a little later than this one looks. */
+static void running_tells_the_first_entry(void **state)
+{
+    (void)state;
+    for (int many = 0; many < 2; many++) {
+        pod_many_cpus = many;
+        bring((uint32_t)many, BOOT, EPOCH + (uint64_t)many, many ? "many" : "one");
+        uint64_t before = now;
+        pod_send_epoch((uint32_t)many, RECORD_COMMIT, EPOCH + (uint64_t)many);
+        pod_run();
+        assert_int_equal(links[many].last, RECORD_RUNNING);
+        assert_true(links[many].running.commit_ns >= before);
+        assert_int_equal(links[many].running.running_ns, vm_find(many ? "many" : "one")->first_entry_tsc);
+    }
+}
+
+static void a_guest_that_was_paused_stays_so(void **state)
+{
+    (void)state;
+    struct msg_guest guest;
+    meet(0, BOOT);
+    pod_guest(&guest, EPOCH, "g", SMALL);
+    guest.was_paused = 1;
+    pod_send_guest(0, &guest);
+    copy(0, EPOCH, 7);
+    pod_send_epoch(0, RECORD_COMMIT, EPOCH);
+    story_of(BOOT, EPOCH)->ran = true;   /* handed over, which is what RUNNING says; it has not entered */
+    pod_run();
+    assert_int_equal(links[0].last, RECORD_RUNNING);
+    assert_true(pod_has_guest("g", false));
+    story_of(BOOT, EPOCH)->ran = false;
+}
+
+/* Names are commands' arguments and log lines: what an operator could not type is no name. */
+static void names_that_nobody_can_type(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "a b", "x\n[ 0.1] pod: all is well", "\"", "9", "\x1b[2J" };
+    for (uint32_t i = 0; i < ARRAY_SIZE(names); i++) {
+        meet(i, BOOT);
+        offer(i, EPOCH + i, names[i], false);
+        pod_run();
+        assert_int_equal(links[i].last, RECORD_REFUSE);
+        assert_non_null(strstr(links[i].words, "name"));
+    }
+    struct msg_hello hello = teleport_hello();
+    strcpy(hello.pod, "a\rb");
+    pod_connect(6, BOOT);
+    pod_send_message(6, RECORD_HELLO, &hello);
+    pod_run();
+    assert_int_equal(links[6].last, RECORD_REFUSE);
+}
+
+/* The words of an ABORT go to the log. */
+static void words_of_a_peer_are_printable(void **state)
+{
+    (void)state;
+    const struct msg_text text = { .epoch = EPOCH, .text = "one\ntwo\x07" };
+    meet(0, BOOT);
+    offer(0, EPOCH, "g", false);
+    pod_send_message(0, RECORD_ABORT, &text);
+    pod_run();
+    assert_int_equal(pod_guest_count(), 0);
+}
+
+static void epoch_zero_names_nothing(void **state)
+{
+    (void)state;
+    meet(0, BOOT);
+    offer(0, 0, "g", false);
+    pod_run();
+    assert_int_equal(links[0].last, RECORD_REFUSE);
+}
+
+/* Whatever allocation fails, all that was taken comes back, and the next try works. */
+static void memory_runs_out_anywhere(void **state)
+{
+    (void)state;
+    bool ready = false;
+    for (uint32_t after = 0; !ready; after++) {
+        pod_fail_after = after;
+        meet(0, BOOT);
+        offer(0, EPOCH + after, "g", true);
+        copy(0, EPOCH + after, 7);
+        pod_run();
+        ready = links[0].last == RECORD_READY;
+        pod_fail_after = UINT32_MAX;
+        if (ready)
+            break;
+        pod_run();
+        assert_int_equal(pod_guest_count(), 0);
+        assert_int_equal(live_blocks, 0);
+        assert_true(!links[0].stream);
+        assert_true(after < 32);
+    }
+}
+
+static void too_many_connections(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < POD_LINKS; i++)
+        meet(i, BOOT);
+    pod_run();
+    assert_int_equal(session_count, SESSIONS_MAX);
+    for (uint32_t i = 0; i < POD_LINKS; i++)
+        pod_time_out(i);
+    pod_run();
+    assert_int_equal(session_count, 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, boot_pod, shut_pod)
+    const struct CMUnitTest tests[] = {
+        TEST(an_honest_source),
+        TEST(a_source_in_doubt_finds_what_waits),
+        TEST(what_waits_too_long_never_runs),
+        TEST(commit_before_ready_frees_all),
+        TEST(a_new_try_supersedes_what_waits),
+        TEST(two_sources_at_once),
+        TEST(no_more_than_there_is_room_for),
+        TEST(query_with_a_guest_in_hand),
+        TEST(only_its_source_can_ask_for_it),
+        TEST(an_epoch_is_used_once),
+        TEST(a_record_of_zeros_does_not_hold_the_cpu),
+        TEST(runs_that_overlap),
+        TEST(stop_while_it_begins_to_run),
+        TEST(running_tells_the_first_entry),
+        TEST(a_guest_that_was_paused_stays_so),
+        TEST(names_that_nobody_can_type),
+        TEST(words_of_a_peer_are_printable),
+        TEST(epoch_zero_names_nothing),
+        TEST(memory_runs_out_anywhere),
+        TEST(too_many_connections),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
