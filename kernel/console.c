@@ -88,16 +88,27 @@ static void serial_write(const char *text, size_t size)
     uart_send(&com1, text + start, size - start, true);
 }
 
-void console_write(const char *text, size_t size)
+static void write_all(const char *text, size_t size, bool lossy)
 {
     if (!panicked)
         spinlock_acquire(&lock);
     for (size_t i = 0; debug_port && i < size; i++)
         outb(DEBUG_PORT, (uint8_t)text[i]);
-    serial_write(text, size);
+    if (!lossy || uart_room(&com1) >= LOG_RING_SIZE / 2)
+        serial_write(text, size);
     framebuffer_write(text, size);
     if (!panicked)
         spinlock_release(&lock);
+}
+
+void console_write(const char *text, size_t size)
+{
+    write_all(text, size, false);
+}
+
+void console_write_lossy(const char *text, size_t size)
+{
+    write_all(text, size, true);
 }
 
 size_t console_read(char *buffer, size_t size)

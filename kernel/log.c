@@ -1,6 +1,6 @@
 /*
  * Guarantees: a message is one whole line in the ring and on the consoles, whatever other CPUs log at the same time; it
- * is cut at LINE_MAX and never lost. The ring keeps the last RING_SIZE bytes.
+ * is cut at LINE_MAX and never lost (but for log_lossy, on COM1). The ring keeps the last RING_SIZE bytes.
  */
 #include "kernel/log.h"
 #include <stdarg.h>
@@ -32,7 +32,8 @@ static size_t clip(int length, size_t room)
     return MIN((size_t)length, room - 1);
 }
 
-static void log_line(const char *room, const char *severity, const char *format, va_list args)
+static void log_line(void (*write)(const char *, size_t), const char *room, const char *severity, const char *format,
+                     va_list args)
 {
     char line[LINE_MAX];
     uint64_t us = time_to_us(time_now());
@@ -45,7 +46,7 @@ static void log_line(const char *room, const char *severity, const char *format,
     line[used++] = '\n';
     spinlock_acquire(&lock);
     ring_append(line, used);
-    console_write(line, used);
+    write(line, used);
     spinlock_release(&lock);
 }
 
@@ -54,7 +55,16 @@ void log_info(const char *room, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    log_line(room, "", format, args);
+    log_line(console_write, room, "", format, args);
+    va_end(args);
+}
+
+void log_lossy(const char *room, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    log_line(console_write_lossy, room, "", format, args);
     va_end(args);
 }
 
@@ -63,7 +73,7 @@ void log_error(const char *room, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    log_line(room, "error: ", format, args);
+    log_line(console_write, room, "error: ", format, args);
     va_end(args);
 }
 

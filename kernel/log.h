@@ -10,6 +10,8 @@
 #include <stdint.h>
 
 void log_info(const char *room, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What a guest makes us say, as often as it likes: never waits for a serial line that is busy, which then lacks the message. */
+void log_lossy(const char *room, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void log_error(const char *room, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Copies the log's text from position *position on (0: the oldest kept), at most `size` bytes; returns the count and

@@ -190,6 +190,15 @@ size_t uart_send(struct uart *u, const char *bytes, size_t size, bool wait)
     return taken;
 }
 
+size_t uart_room(struct uart *u)
+{
+    acquire(u);
+    transmit(u);
+    size_t room = u->transmit.size - ring_used(&u->transmit);
+    release(u);
+    return room;
+}
+
 size_t uart_take(struct uart *u, char *buffer, size_t size)
 {
     size_t count = 0;

@@ -91,20 +91,25 @@ static struct cpu *choose_cpu(uint32_t wish)
     return cpu_by_index(best);
 }
 
-static enum err check_config(const struct guest_config *config)
+static enum err check_config(const struct guest_config *config, char *why, size_t why_size)
 {
     if (!vmx_available()) {
-        log_error("vmx", "guest %s cannot run: %s", config->name, vmx_unavailable_reason());
+        snprintf(why, why_size, "this pod runs no guests: %s", vmx_unavailable_reason());
         return ERR_UNSUPPORTED;
     }
     if (config->vcpus != 1) {
-        log_error("vmx", "guest %s asks for %u vCPUs; this pod gives 1", config->name, (unsigned)config->vcpus);
+        snprintf(why, why_size, "it asks for %u vCPUs; this pod gives 1", (unsigned)config->vcpus);
         return ERR_UNSUPPORTED;
     }
     if (config->cpu != POD_CPU_ANY && !cpu_by_index(config->cpu)) {
-        log_error("vmx", "guest %s asks for CPU %u; this pod has %u", config->name, (unsigned)config->cpu,
-                  cpu_count());
+        snprintf(why, why_size, "it asks for CPU %u; this pod has %u", (unsigned)config->cpu, cpu_count());
         return ERR_INVALID;
+    }
+    uint64_t missing = guest_memory_missing_mib(config->memory_bytes);
+    if (missing) {
+        snprintf(why, why_size, "it asks for %llu MiB of memory; this pod lacks %llu MiB of that",
+                 (unsigned long long)(config->memory_bytes / MIB), (unsigned long long)missing);
+        return ERR_NO_MEMORY;
     }
     return OK;
 }
@@ -141,6 +146,7 @@ static void free_vm(struct vm *vm)
 {
     uint32_t slot = vm->slot;
     slots[slot].vm = NULL;
+    vm_release_watchers(vm);
     vm_console_flush(vm);
     for (uint32_t i = 0; i < vm->vcpu_count; i++)
         vcpu_join(vm->vcpus[i]);
@@ -152,20 +158,19 @@ static void free_vm(struct vm *vm)
     release_slot(slot);
 }
 
-static enum err alloc_vm(struct vm **out, const struct guest_config *config)
+static enum err alloc_vm(struct vm **out, const struct guest_config *config, char *why, size_t why_size)
 {
     static _Atomic uint64_t last_id;
     uint32_t slot;
     enum err e = reserve_slot(config->name, &slot);
     if (e != OK) {
-        log_error("vmx", "guest %s: %s", config->name,
-                  e == ERR_EXISTS ? "the name is taken" : "no room in the table of guests");
+        snprintf(why, why_size, "%s", e == ERR_EXISTS ? "the name is taken" : "there is no room in the table of guests");
         return e;
     }
     struct vm *vm = calloc(1, sizeof *vm);
     if (!vm) {
         release_slot(slot);
-        log_error("vmx", "guest %s: out of memory for its description", config->name);
+        snprintf(why, why_size, "there is no memory for its description");
         return ERR_NO_MEMORY;
     }
     vm->slot = slot;
@@ -178,12 +183,12 @@ static enum err alloc_vm(struct vm **out, const struct guest_config *config)
     return OK;
 }
 
-static enum err build(struct vm **out, const struct guest_config *config, uint64_t entry)
+static enum err build(struct vm **out, const struct guest_config *config, uint64_t entry, char *why, size_t why_size)
 {
     struct vm *vm;
-    enum err e = check_config(config);
+    enum err e = check_config(config, why, why_size);
     if (e == OK)
-        e = alloc_vm(&vm, config);
+        e = alloc_vm(&vm, config, why, why_size);
     if (e != OK)
         return e;
     struct vcpu_state *state = malloc(sizeof *state);
@@ -202,7 +207,7 @@ static enum err build(struct vm **out, const struct guest_config *config, uint64
     if (e == OK)
         e = vcpu_start(vm->vcpus[0]);
     if (e != OK) {
-        log_error("vmx", "guest %s cannot be created: %s", config->name, err_name(e));
+        snprintf(why, why_size, "%s, while it was made", err_name(e));
         free_vm(vm);
         return e;
     }
@@ -225,23 +230,34 @@ static enum err load_image(struct vm *vm, const struct image_plan *plan, const u
     return e;
 }
 
-enum err vm_create(struct vm **out, const struct guest_config *config, const void *image, uint64_t image_size)
+static enum err create_with_image(struct vm **out, const struct guest_config *config, const void *image,
+                                  uint64_t image_size, char *why, size_t why_size)
 {
     struct image_plan plan;
-    char why[VM_REASON_MAX] = "";
-    struct vm *vm;
-    enum err e = image_plan_make(&plan, image, image_size, config->memory_bytes, why, sizeof why);
+    char problem[VM_REASON_MAX] = "";
+    enum err e = image_plan_make(&plan, image, image_size, config->memory_bytes, problem, sizeof problem);
     if (e != OK) {
-        log_error("vmx", "guest %s: image %s: %s", config->name, config->image, why);
+        snprintf(why, why_size, "image %s: %s", config->image, problem);
         return e;
     }
-    e = build(&vm, config, plan.entry);
+    e = build(out, config, plan.entry, why, why_size);
     if (e != OK)
         return e;
-    e = load_image(vm, &plan, image);
+    e = load_image(*out, &plan, image);
     if (e != OK) {
-        log_error("vmx", "guest %s: image %s does not fit its memory", config->name, config->image);
-        free_vm(vm);
+        snprintf(why, why_size, "image %s does not fit its memory", config->image);
+        free_vm(*out);
+    }
+    return e;
+}
+
+enum err vm_create(struct vm **out, const struct guest_config *config, const void *image, uint64_t image_size, char *why,
+                   size_t why_size)
+{
+    struct vm *vm;
+    enum err e = create_with_image(&vm, config, image, image_size, why, why_size);
+    if (e != OK) {
+        log_error("vmx", "guest %s: %s", config->name, why);
         return e;
     }
     vm->state = VM_PAUSED;
@@ -253,9 +269,12 @@ enum err vm_create(struct vm **out, const struct guest_config *config, const voi
 enum err vm_create_incoming(struct vm **out, const struct guest_config *config)
 {
     struct vm *vm;
-    enum err e = build(&vm, config, 0);
-    if (e != OK)
+    char why[VM_REASON_MAX] = "";
+    enum err e = build(&vm, config, 0, why, sizeof why);
+    if (e != OK) {
+        log_error("vmx", "incoming guest %s: %s", config->name, why);
         return e;
+    }
     slots[vm->slot].vm = vm;
     *out = vm;
     return OK;

@@ -86,8 +86,9 @@ enum err vmx_init(void);
 bool vmx_available(void);
 const char *vmx_unavailable_reason(void);      /* in words; empty when available */
 
-/* A VM_PAUSED machine at its reset state with the image loaded. The name must be free. Errors are logged in words. */
-enum err vm_create(struct vm **out, const struct guest_config *config, const void *image, uint64_t image_size);
+/* A VM_PAUSED machine at its reset state with the image loaded. The name must be free. Errors: the sentence is in why, and logged. */
+enum err vm_create(struct vm **out, const struct guest_config *config, const void *image, uint64_t image_size, char *why,
+                   size_t why_size);
 /* An empty VM_INCOMING machine for a teleport. */
 enum err vm_create_incoming(struct vm **out, const struct guest_config *config);
 /* Stops its threads, frees all that it has. Any state but a teleport in progress. */

@@ -122,10 +122,11 @@ static void create_and_run(struct session *session, const struct command *comman
                            const struct boot_file *file)
 {
     struct vm *vm;
-    enum err e = vm_create(&vm, config, hpa_to_virt((struct hpa){ file->base }), file->size);
+    char why[VM_REASON_MAX] = "";
+    enum err e = vm_create(&vm, config, hpa_to_virt((struct hpa){ file->base }), file->size, why, sizeof(why));
 
     if (e != OK) {
-        session_error(session, e, "%s could not be made: %s (the log says more)", config->name, err_name(e));
+        session_error(session, e, "%s could not be made: %s", config->name, why);
         return;
     }
     if (!command_flag(command, OPTION_PAUSED))

@@ -34,6 +34,21 @@ def inject(fixture: OnePod):
     fixture.must_pass("inject", "cmdline=\"turns=5000\"", 80)
 
 
+def exceptions(fixture: OnePod):
+    fixture.must_pass("exceptions", "", 60)
+
+
+def cut_short(fixture: OnePod):
+    """For two seconds the pod takes pages away under the guests' feet, so that VM exits fall into deliveries of events."""
+    fixture.must("start inject cmdline=\"turns=20000\"")
+    reply = fixture.must("selftest delivery", 30)
+    expect(reply["value"] > 100, f"only {reply['value']} deliveries were cut short")
+    guest = fixture.wait_halted("inject", 120)
+    text = fixture.said("inject")
+    fixture.must("stop inject")
+    expect("inject: pass" in text, f"inject: {guest['reason']}: {text[-300:]!r}")
+
+
 def fpu(fixture: OnePod):
     fixture.must_pass("fpu", "cmdline=\"hz=50 count=100\"", 40)
 

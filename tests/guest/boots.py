@@ -1,5 +1,5 @@
 """Boots of machines that differ: other processors, and volumes with something wrong on them."""
-from tools.lab import oracle, places
+from tools.lab import oracle, places, run_qemu
 from tools.lab.bochs import BochsMachine
 from tools.lab.errors import expect, expect_equal
 from tools.lab.settings import Guest, Machine, Pod
@@ -51,6 +51,16 @@ def two_cpus():
         pod.wait_log(r"\[clock\] clock: pass", 30)
         pod.control.must("stop clock")
         pod.control.must_fail("start x image=clock.elf cpu=2", ["no CPU 2"])
+
+
+def in_qemu(nic):
+    """No VT-x, but a framebuffer, two CPUs and a network card that nobody here wrote."""
+    def test():
+        directory = places.BUILD / "test/qemu"
+        directory.mkdir(parents=True, exist_ok=True)
+        run_qemu.boot(nic, directory, say=lambda sentence: None)
+
+    return test
 
 
 def panic():

@@ -9,7 +9,7 @@ from tools.lab.settings import Guest, Machine, Pod
 
 # One pod alone: the host can hold twice the rate of a pair.
 SETTINGS = Machine(ips=100_000_000)
-IMAGES = ["hello", "clock", "dirtier", "triple", "spin_cli", "outside", "ports", "msrs", "inject", "fpu", "cpuid_bench",
+IMAGES = ["hello", "clock", "dirtier", "triple", "spin_cli", "outside", "ports", "msrs", "inject", "exceptions", "fpu", "cpuid_bench",
           "hypercall", "control"]
 METRONOME_HZ = 20
 

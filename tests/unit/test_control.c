@@ -92,14 +92,17 @@ const char *vm_state_name(enum vm_state state)
     static const char *const names[] = { "incoming", "paused", "running", "halted", "in doubt", "moved" };
     return names[state];
 }
-enum err vm_create(struct vm **out, const struct guest_config *config, const void *image, uint64_t image_size)
+enum err vm_create(struct vm **out, const struct guest_config *config, const void *image, uint64_t image_size, char *why,
+                   size_t why_size)
 {
     uint32_t i = 0;
 
     assert_ptr_equal(image, (void *)(uintptr_t)info.files[0].base);
     assert_int_equal(image_size, info.files[0].size);
-    if (create_result != OK)
+    if (create_result != OK) {
+        snprintf(why, why_size, "it will not fit");
         return create_result;
+    }
     while (present[i])
         i++;
     present[i] = true;
@@ -320,7 +323,7 @@ static void test_start(void **state)
     expect("start b image=b.elf", "the boot volume has no file b.elf");
     expect("start b image=clock.elf cpu=1", "this pod has no CPU 1, only 1");
     create_result = ERR_NO_MEMORY;
-    expect("start b image=clock.elf", "\"code\":\"out of memory\"");
+    expect("start b image=clock.elf", "\"code\":\"out of memory\",\"error\":\"b could not be made: it will not fit\"");
     vmx_on = false;
     expect("start b image=clock.elf", "\"error\":\"no guests on this pod: this CPU has no VT-x\"");
 }

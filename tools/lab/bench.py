@@ -75,7 +75,7 @@ def per_page(options, count):
         first = runs[0][0]
         return statistics.median(values), {
             "clock": "TSC of the source pod: all its work, less idling and the guest's time", "guest": f"dirtier {options}, paused",
-            "runs": values, "pages": first["pages"], "zero_pages": first["zero_pages"], "bytes": first["bytes"],
+            "runs": values, "busy_ticks": [round_["busy_ticks"] for round_, _ in runs], "pages": first["pages"], "zero_pages": first["zero_pages"], "bytes": first["bytes"],
             "virtual_per_host_time": [ratio for _, ratio in runs]}
 
     return measure

@@ -9,6 +9,7 @@ from .suite import Test
 UNIT = places.BUILD / "tests/unit"
 FUZZ = places.BUILD / "tests/fuzz"
 CORPUS = places.ROOT / "tests/fuzz/corpus"
+CLIENT_TEST = places.ROOT / "tests/client/test_telepod.py"
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "4"))
 FUZZ_RSS_MIB = 1024
 OUTPUT_LINES = 30
@@ -53,4 +54,5 @@ def host_tests():
     unit = [Test(f"unit/{name}", unit_test(UNIT / name), 70) for name in sources("tests/unit", "test_*.c")]
     fuzz = [Test(f"fuzz/{name}", fuzz_smoke(FUZZ / name), FUZZ_SECONDS + 70)
             for name in sources("tests/fuzz", "fuzz_*.c")]
-    return unit + fuzz
+    client = Test("client/telepod", lambda: run(["python3", CLIENT_TEST, places.TELEPOD], 120), 130)
+    return [*unit, *fuzz, client]

@@ -13,7 +13,6 @@ NICS = {"e1000": "82540EM", "e1000e": "82574"}
 CPUS = 2
 BRIGHT = 96                 # of 255: a pixel of text
 TEXT_PIXELS = 2000          # fewer, and the boot log is not on the screen
-READY_LINES = r"ready for guests|ready after"
 
 
 def check_screen(machine, directory):
@@ -47,21 +46,21 @@ def check_pod(machine, nic):
     yield "the kernel's own tests pass"
 
 
-def boot(nic, directory):
+def boot(nic, directory, say=print):
     settings = Machine(platform="qemu", cpus=CPUS, nic=nic)
-    print(f"---- {settings.describe()}")
+    say(f"---- {settings.describe()}")
     machine = make(settings, Pod(f"pod-{nic}", [Guest("hello")]), directory / nic)
     started = time.monotonic()
     with machine:
         for sentence in check_pod(machine, nic):
-            print(f"  {sentence}", flush=True)
-        print("  " + check_screen(machine, directory))
+            say(f"  {sentence}")
+        say("  " + check_screen(machine, directory))
         machine.control.must("shutdown")
         deadline = time.monotonic() + 10
         while machine.alive() and time.monotonic() < deadline:
             time.sleep(0.1)
         expect(not machine.alive(), "the pod did not power off")
-        print(f"  powered off; {time.monotonic() - started:.1f} s")
+        say(f"  powered off; {time.monotonic() - started:.1f} s")
 
 
 def run_qemu():

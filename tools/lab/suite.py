@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import traceback
+from collections import Counter
 from dataclasses import dataclass
 from typing import Callable, Optional
 
@@ -15,6 +16,7 @@ from . import places
 from .errors import Failure, LabError
 
 FIXTURE_SECONDS = 150
+BOOTS_MAX = 2          # failed boots of one fixture, after which its other tests fail at once
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,13 @@ class Fixtures:
     def __init__(self):
         self._kind = None
         self._live = None
+        self._failed_boots = Counter()
 
     def get(self, kind):
         if self._live and (self._kind is not kind or not self._live.usable()):
             self.drop()
+        if self._failed_boots[kind] >= BOOTS_MAX:
+            raise LabError(f"{kind.__name__} did not boot {BOOTS_MAX} times, and is not tried again")
         if not self._live:
             fixture = kind()
             self._kind, self._live = kind, fixture
@@ -63,6 +68,7 @@ class Fixtures:
                 try:
                     fixture.start()
                 except BaseException:
+                    self._failed_boots[kind] += 1
                     self.drop()
                     raise
         return self._live
