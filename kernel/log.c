@@ -43,6 +43,10 @@ static void log_line(void (*write)(const char *, size_t), const char *room, cons
                 sizeof(line));
     used += clip(vsnprintf(line + used, sizeof(line) - used, format, args), sizeof(line) - used);
     used = MIN(used, sizeof(line) - 2);
+    /* It may repeat what a peer or a file said: it stays one line, and no terminal obeys it. */
+    for (size_t i = 0; i < used; i++)
+        if (line[i] < ' ' || line[i] > '~')
+            line[i] = '?';
     line[used++] = '\n';
     spinlock_acquire(&lock);
     ring_append(line, used);

@@ -37,7 +37,11 @@
 #define INDEX_BITS 9u
 #define GPA_BITS 48u
 #define EPT_RWX (EPT_READ | EPT_WRITE | EPT_EXECUTE)
-#define LEAF_FLAGS (EPT_RWX | EPT_MEMORY_TYPE_WB)
+/*
+ * Write-back, whatever the guest's PAT says (SDM 29.3.7.2 "Memory Type Used for Translated Guest-Physical Addresses"): it has
+ * no device, we read its memory through a write-back mapping, and a locked access to uncached memory would lock the bus for all.
+ */
+#define LEAF_FLAGS (EPT_RWX | EPT_MEMORY_TYPE_WB | EPT_IGNORE_PAT)
 #define LARGE_ADDRESS_MASK (EPT_ADDRESS_MASK & ~(LARGE_PAGE_SIZE - 1))
 
 /* EPTP (SDM 25.6.11 "Extended-Page-Table Pointer (EPTP)"). */

@@ -34,6 +34,7 @@ struct ept {
 #define EPT_WRITE BIT(1)
 #define EPT_EXECUTE BIT(2)
 #define EPT_MEMORY_TYPE_WB (6ULL << 3)
+#define EPT_IGNORE_PAT BIT(6)
 #define EPT_LARGE BIT(7)
 #define EPT_ACCESSED BIT(8)
 #define EPT_DIRTY BIT(9)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include "kernel/lib/util.h"
 #include "kernel/log.h"
+#include "kernel/thread.h"
 #include "mm/page.h"
 
 /* The kernel's page tables for guests come from its page allocator. */
@@ -75,8 +76,10 @@ static enum err create_parts(struct guest_memory *memory, uint64_t size)
     if (memory->large_pages == NULL || memory->written.words == NULL)
         return ERR_NO_MEMORY;
     enum err e = ept_init(&memory->ept, &kernel_ept_memory);
-    for (uint64_t i = 0; e == OK && i < pages; i++)
+    for (uint64_t i = 0; e == OK && i < pages; i++) {
         e = add_large_page(memory, i);
+        thread_yield();     /* zeroing GiBs takes seconds: others on this CPU go on meanwhile */
+    }
     return e;
 }
 
@@ -91,7 +94,7 @@ enum err guest_memory_create(struct guest_memory *memory, uint64_t size)
     if (guest_memory_missing_mib(size))
         return say_what_is_missing(size);
     enum err e = create_parts(memory, size);
-    if (e != OK) { /* another CPU took memory meanwhile, or the heap is full */
+    if (e != OK) { /* somebody took memory meanwhile, or the heap is full */
         guest_memory_destroy(memory);
         return say_what_is_missing(size);
     }

@@ -28,7 +28,7 @@ struct guest_memory {
 };
 
 /*
- * All of it or nothing. ERR_NO_MEMORY says in the log how many MiB are missing. ERR_INVALID: size 0 or no 2
+ * All of it or nothing; yields meanwhile. ERR_NO_MEMORY says in the log how many MiB are missing. ERR_INVALID: size 0 or no 2
  * MiB multiple.
  */
 enum err guest_memory_create(struct guest_memory *memory, uint64_t size);

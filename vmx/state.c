@@ -9,6 +9,7 @@
 #include <string.h>
 #include "kernel/lib/util.h"
 #include "kernel/time.h"
+#include "vmx/cpuid.h"
 #include "vmx/state_codec.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
@@ -68,7 +69,9 @@ static void apply_image(void *arg)
 static enum err check_against_host(const struct vm *vm, const struct vm_image *image, char *why, size_t why_size)
 {
     const struct state_control *c = &image->vcpu.control;
-    uint64_t xcr0_here = vm->policy.xcr0 & vmx_host_xcr0();
+    /* A guest without XSAVE has XCR0 as reset leaves it: whatever is here goes into the processor by XSETBV. */
+    uint64_t xsave_here = vm->policy.xcr0 & vmx_host_xcr0();
+    uint64_t xcr0_here = xsave_here ? xsave_here : XCR0_X87;
     uint64_t xstate_here = vmx_host_xcr0() ? vmx_host_xcr0() : XSTATE_X87_SSE;
     uint64_t xstate_bv;
     memcpy(&xstate_bv, image->vcpu.xsave.image + XSAVE_XSTATE_BV, sizeof xstate_bv);
@@ -77,7 +80,7 @@ static enum err check_against_host(const struct vm *vm, const struct vm_image *i
                  (unsigned long long)c->cr4);
         return ERR_INVALID;
     }
-    if ((xcr0_here && (c->xcr0 & ~xcr0_here)) || (xstate_bv & ~xstate_here)) {
+    if ((c->xcr0 & ~xcr0_here) || (xstate_bv & ~xstate_here)) {
         snprintf(why, why_size, "section control or xsave: XCR0 0x%llx, XSTATE_BV 0x%llx, this pod has 0x%llx",
                  (unsigned long long)c->xcr0, (unsigned long long)xstate_bv, (unsigned long long)xcr0_here);
         return ERR_UNSUPPORTED;

@@ -13,7 +13,7 @@
 void vm_console_flush(struct vm *vm)
 {
     if (vm->line_length > 0)
-        log_info("guest", "[%s] %.*s", vm->name, (int)vm->line_length, vm->line);
+        log_lossy("guest", "[%s] %.*s", vm->name, (int)vm->line_length, vm->line);
     vm->line_length = 0;
 }
 
@@ -75,6 +75,17 @@ void vm_notify_watchers(struct vm *vm)
     for (unsigned i = 0; i < VM_WATCHERS_MAX; i++)
         if (vm->watchers[i])
             thread_wake(vm->watchers[i]);
+    spinlock_release(&vm->watchers_lock);
+}
+
+void vm_release_watchers(struct vm *vm)
+{
+    spinlock_acquire(&vm->watchers_lock);
+    for (unsigned i = 0; i < VM_WATCHERS_MAX; i++) {
+        if (vm->watchers[i])
+            thread_wake(vm->watchers[i]);
+        vm->watchers[i] = NULL;
+    }
     spinlock_release(&vm->watchers_lock);
 }
 

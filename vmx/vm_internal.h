@@ -7,6 +7,8 @@
 void vm_console_output(struct vm *vm, char c);          /* a byte that the guest sent */
 void vm_console_flush(struct vm *vm);                   /* an unfinished line goes to the log */
 void vm_notify_watchers(struct vm *vm);                 /* any CPU */
+/* The machine ends, and can no longer be found: its watchers hear of it, and may then end while it still prints. Any CPU. */
+void vm_release_watchers(struct vm *vm);
 /* The guest touched something that does not answer; `what` says so, up to its number: "nothing answers at port". */
 void vm_note_stray(struct vm *vm, struct vm_strays *strays, const char *what, uint32_t number);
 

@@ -125,6 +125,8 @@ static bool take_ipv4(const char **text, uint32_t *out)
 
         if (i > 0 && *(*text)++ != '.')
             return false;
+        if ((*text)[0] == '0' && (*text)[1] >= '0' && (*text)[1] <= '9')
+            return false;   /* 010 is 10 for some and 8 for others */
         if (!take_number(text, UINT8_MAX, &byte))
             return false;
         address = address << 8 | (uint32_t)byte;

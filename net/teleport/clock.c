@@ -1,20 +1,41 @@
 /* Clock offset: see clock.h. */
 #include "net/teleport/clock.h"
 
+#include "kernel/lib/util.h"
+
+static uint64_t distance(int64_t a, int64_t b)
+{
+    return a > b ? (uint64_t)a - (uint64_t)b : (uint64_t)b - (uint64_t)a;
+}
+
 bool clock_add_sample(struct clock_estimate *estimate, uint64_t t1, uint64_t t2, uint64_t t3, uint64_t t4)
 {
     if (t4 < t1 || t3 < t2 || t3 - t2 > t4 - t1)
         return false;
-    uint64_t round_trip = (t4 - t1) - (t3 - t2);
-    if (!estimate->samples || round_trip < estimate->round_trip_ns) {
-        /* ((t2 - t1) + (t3 - t4)) / 2, each half in modular arithmetic: the clocks' zeros are unrelated. */
-        int64_t forth = (int64_t)(t2 - t1), back = (int64_t)(t3 - t4);
-        estimate->offset_ns = forth / 2 + back / 2 + (forth % 2 + back % 2) / 2;
-        estimate->error_ns = round_trip / 2 + 1;
-        estimate->round_trip_ns = round_trip;
+    uint64_t round_trip = (t4 - t1) - (t3 - t2), error = round_trip / 2 + 1;
+    /* ((t2 - t1) + (t3 - t4)) / 2, each half in modular arithmetic: the clocks' zeros are unrelated. */
+    int64_t forth = (int64_t)(t2 - t1), back = (int64_t)(t3 - t4);
+    int64_t offset = forth / 2 + back / 2 + (forth % 2 + back % 2) / 2;
+
+    bool first = !estimate->samples++;
+    uint64_t apart = first ? 0 : distance(offset, estimate->offset_ns);
+    bool stepped = apart > error + estimate->error_ns;
+    if (stepped) {
+        estimate->steps++;
+        estimate->step_ns = MAX(estimate->step_ns, apart);
     }
-    estimate->samples++;
+    if (first || stepped || error < estimate->error_ns) {
+        estimate->offset_ns = offset;
+        estimate->error_ns = error;
+    }
+    if (first || round_trip < estimate->round_trip_ns)
+        estimate->round_trip_ns = round_trip;
     return true;
+}
+
+uint64_t clock_error_ns(const struct clock_estimate *estimate)
+{
+    return estimate->error_ns + estimate->step_ns;
 }
 
 uint64_t clock_target_to_source(const struct clock_estimate *estimate, uint64_t target_ns)

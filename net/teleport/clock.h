@@ -12,15 +12,23 @@ struct clock_estimate {
     uint32_t samples;
     int64_t offset_ns;        /* target's clock - source's clock */
     uint64_t error_ns;        /* half of the best sample's round trip */
-    uint64_t round_trip_ns;   /* of the best sample: the time on the wire, without the target's own */
+    uint64_t round_trip_ns;   /* the shortest: the time on the wire, without the target's own */
+    uint32_t steps;           /* how often a sample contradicted the estimate: one of the clocks had moved */
+    uint64_t step_ns;         /* the largest of these steps */
 };
 
 /*
  * One exchange: the source sent at t1 and received the answer at t4 (source's clock); the target received at t2 and
  * answered at t3 (target's clock). False, and ignored: the times make no sense (t4 < t1, t3 < t2, or more time at the
- * target than between sending and receiving). The sample with the shortest round trip is kept.
+ * target than between sending and receiving).
+ *
+ * The sample with the shortest round trip is kept, as long as the others agree with it within the error bars. One that
+ * contradicts it shows that a clock has moved since (a machine that was held up, in an emulator): then the later sample is the
+ * truth, and the step is counted.
  */
 bool clock_add_sample(struct clock_estimate *estimate, uint64_t t1, uint64_t t2, uint64_t t3, uint64_t t4);
+/* How far off a converted time may be: the sample's own error, and what the clocks are known to have moved. */
+uint64_t clock_error_ns(const struct clock_estimate *estimate);
 uint64_t clock_target_to_source(const struct clock_estimate *estimate, uint64_t target_ns);
 uint64_t clock_source_to_target(const struct clock_estimate *estimate, uint64_t source_ns);
 

@@ -32,6 +32,7 @@ static void ask(struct source *s)
     struct msg_query query = { .epoch = s->epoch };
     struct msg_status status;
 
+    source_count_bytes(s);
     channel_close(&s->channel, true);
     enum err e = source_open_channel(s);
     e = e ? e : channel_send_message(&s->channel, RECORD_HELLO, &mine);
@@ -47,6 +48,8 @@ static void ask(struct source *s)
              : event == SOURCE_STATUS_NEVER   ? "it never ran here, and never will"
                                               : "not known (the peer has restarted)");
     if (source_step(s->state, event).action == SOURCE_SEND_COMMIT) {
+        if (s->forced && s->force_here)   /* decided while the answer was on its way */
+            return;
         s->options.cut[0] = '\0';
         if (source_commit(s))
             s->state = source_step(s->state, SOURCE_FAULT).next;
@@ -55,11 +58,19 @@ static void ask(struct source *s)
     s->state = source_step(s->state, event).next;
 }
 
+/* What the peer says is known; the operator's word counts where it says nothing. */
+static bool is_decided(struct source *s)
+{
+    if (s->state == SOURCE_IN_DOUBT && s->forced)
+        s->state = source_step(s->state, s->force_here ? SOURCE_FORCE_HERE : SOURCE_FORCE_THERE).next;
+    return s->state != SOURCE_IN_DOUBT;
+}
+
 void doubt_resolve(struct source *s, uint64_t deadline, uint64_t retry_us)
 {
-    while (s->state == SOURCE_IN_DOUBT && time_now() < deadline) {
+    while (!is_decided(s) && time_now() < deadline) {
         ask(s);
-        if (s->state == SOURCE_IN_DOUBT)
+        if (!is_decided(s))
             thread_sleep_until(time_after_us(retry_us));
     }
 }
@@ -83,41 +94,45 @@ static struct source **free_doubt_slot(void)
     return &doubts[i];
 }
 
-static void end_doubt(struct source **slot)
+void doubt_begin(struct source *s)
 {
-    struct source *s = *slot;
-    if (s->state == SOURCE_IN_DOUBT)
-        s->state = source_step(s->state, s->force_here ? SOURCE_FORCE_HERE : SOURCE_FORCE_THERE).next;
+    *free_doubt_slot() = s;
+    s->asking = true;
+}
+
+void doubt_end(struct source *s)
+{
     log_info(ROOM, "%s: no longer in doubt%s: it runs %s", s->vm->name, s->forced ? " (the operator's word)" : "",
              s->state == SOURCE_DONE ? "on the peer" : "here");
-    *slot = NULL;
-    if (s->state == SOURCE_DONE)
-        source_finish_moved(s);
-    else
-        source_finish_kept(s);
+    *find_doubt(s->vm) = NULL;
+}
+
+static void end_left_doubt(struct source *s)
+{
+    doubt_end(s);
+    source_finish(s);
     source_release(s);
 }
 
 static void background_doubt(void *argument)
 {
-    struct source **slot = argument, *s = *slot;
-    while (s->state == SOURCE_IN_DOUBT && !s->forced)
+    struct source *s = argument;
+    while (s->state == SOURCE_IN_DOUBT)
         doubt_resolve(s, time_after_us(DOUBT_BACKGROUND_RETRY_US), DOUBT_BACKGROUND_RETRY_US);
-    end_doubt(slot);
+    end_left_doubt(s);
 }
 
 /* Goes on asking in the background; without a thread for that, the guest stays in doubt for the operator alone. */
 enum err doubt_leave(struct source *s)
 {
-    struct source **slot = free_doubt_slot();
+    source_count_bytes(s);
     s->flight->outcome = "in doubt";
     s->own_flight = *s->flight;   /* the caller's ends with its call */
     s->flight = &s->own_flight;
     s->progress = NULL;
-    *slot = s;
     log_error(ROOM, "%s: IN DOUBT: COMMIT was sent and the peer does not answer. It does not run here until the peer answers "
               "or the operator decides: `resume %s force` or `stop %s force`", s->vm->name, s->vm->name, s->vm->name);
-    s->asking = !thread_create(NULL, "doubt", NULL, background_doubt, slot);
+    s->asking = !thread_create(NULL, "doubt", NULL, background_doubt, s);
     if (!s->asking)
         log_error(ROOM, "%s: no memory for a thread that goes on asking", s->vm->name);
     return ERR_IN_DOUBT;
@@ -125,12 +140,15 @@ enum err doubt_leave(struct source *s)
 
 enum err teleport_force(struct vm *vm, bool here)
 {
-    struct source **slot = find_doubt(vm);
-    if (vm->state != VM_IN_DOUBT || !slot)
+    struct source **slot = find_doubt(vm), *s = slot ? *slot : NULL;
+    if (vm->state != VM_IN_DOUBT || !s)
         return ERR_STATE;
-    (*slot)->force_here = here;
-    (*slot)->forced = true;
-    if (!(*slot)->asking)
-        end_doubt(slot);
+    /* COMMIT is on its way once more: what the operator has seen on the peer may just have changed. */
+    if (s->state != SOURCE_IN_DOUBT)
+        return ERR_BUSY;
+    s->force_here = here;
+    s->forced = true;
+    if (!s->asking && is_decided(s))
+        end_left_doubt(s);
     return OK;
 }

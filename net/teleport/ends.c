@@ -59,13 +59,13 @@ static enum err audit(struct source *s)
     return OK;
 }
 
-void source_finish_moved(struct source *s)
+static void finish_moved(struct source *s)
 {
-    struct msg_commit goodbye = { .epoch = s->epoch };
+    struct msg_goodbye goodbye = { .epoch = s->epoch };
     s->vm->state = VM_MOVED;
     s->flight->outcome = "moved";
     s->flight->end_ns = teleport_now_ns() - s->flight->origin_ns;
-    s->flight->bytes = s->channel.bytes_sent;
+    source_count_bytes(s);
     record_target_phases(s);
     if (s->options.audit && s->running.epoch && audit(s))
         log_error(ROOM, "%s: the audit did not end: %s", s->vm->name, s->channel.why);
@@ -77,25 +77,33 @@ void source_finish_moved(struct source *s)
 }
 
 /* The guest runs on here, with nothing lost: tracking ends, and the next teleport begins with every frame. */
-void source_finish_kept(struct source *s)
+static void finish_kept(struct source *s)
 {
     struct msg_text text = { .epoch = s->epoch };
     snprintf(text.text, sizeof text.text, "%s", s->flight->reason);
     s->flight->outcome = "kept";
-    s->flight->bytes = s->channel.bytes_sent;
+    source_count_bytes(s);
     if (s->vm->state == VM_IN_DOUBT)
         s->vm->state = VM_PAUSED;
     if (s->tracking)
         vm_track_stop(s->vm);
-    s->vm->teleporting = false;
     if (!s->was_paused && s->vm->state == VM_PAUSED) {
         vm_resume(s->vm);
         s->flight->kept_ns = teleport_now_ns() - s->flight->origin_ns;
     }
+    s->vm->teleporting = false;   /* from here on the operator may stop it, and it is not looked at again */
     if (s->channel.stream && !s->options.cut[0])
         channel_send_now(&s->channel, RECORD_ABORT, &text);
     channel_close(&s->channel, s->options.cut[0] != '\0');
     s->flight->end_ns = teleport_now_ns() - s->flight->origin_ns;
+}
+
+void source_finish(struct source *s)
+{
+    if (s->state == SOURCE_DONE)
+        finish_moved(s);
+    else
+        finish_kept(s);
 }
 
 void source_release(struct source *s)

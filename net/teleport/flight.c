@@ -24,9 +24,9 @@ void flight_add_phase(struct flight *f, const char *name, bool on_target, bool i
 bool flight_downtime_ns(const struct flight *f, uint64_t *ns)
 {
     uint64_t end = f->running_ns ? f->running_ns : f->kept_ns;
-    if (!f->pause_ns || !end)
+    if (!f->pause_ns || end < f->pause_ns)
         return false;
-    *ns = end > f->pause_ns ? end - f->pause_ns : 0;
+    *ns = end - f->pause_ns;
     return true;
 }
 
@@ -35,16 +35,21 @@ static uint64_t handover_ns(const struct flight *f)
     return f->clock.round_trip_ns + f->clock.round_trip_ns / 2;
 }
 
+static uint64_t best_round(const struct flight *f)
+{
+    struct round_facts facts[FLIGHT_ROUNDS_MAX];
+    for (uint32_t i = 0; i < f->round_count; i++)
+        facts[i] = f->rounds[i].facts;
+    return stop_bandwidth(facts, f->round_count, f->clock.round_trip_ns);
+}
+
 /*
  * What the link has shown that it can carry: the best round or, if that went faster, the residue, whose own time is the
  * downtime without the handover's round trips. So the floor is never above a downtime that was reached.
  */
 static uint64_t bandwidth(const struct flight *f)
 {
-    struct round_facts facts[FLIGHT_ROUNDS_MAX];
-    for (uint32_t i = 0; i < f->round_count; i++)
-        facts[i] = f->rounds[i].facts;
-    uint64_t rate = stop_bandwidth(facts, f->round_count, f->clock.round_trip_ns), downtime;
+    uint64_t rate = best_round(f), downtime;
     if (f->running_ns && flight_downtime_ns(f, &downtime) && downtime > handover_ns(f))
         rate = MAX(rate, mul_div_u64(f->residual_bytes, NS_PER_S, downtime - handover_ns(f)));
     return rate;
@@ -97,10 +102,12 @@ static void clock_to_json(const struct flight *f, struct json *j)
     json_string(j, "axis", "TSC of the source pod, from the start of the teleport");
     json_u64(j, "source_tsc_hz", f->source_tsc_hz);
     json_u64(j, "target_tsc_hz", f->target_tsc_hz);
-    json_i64(j, "offset_us", f->clock.offset_ns / NS_PER_US);
-    json_u64(j, "offset_error_us", DIV_ROUND_UP(f->clock.error_ns, NS_PER_US));
+    json_i64(j, "offset_us", f->clock.offset_ns / (int64_t)NS_PER_US);
+    json_u64(j, "offset_error_us", DIV_ROUND_UP(clock_error_ns(&f->clock), NS_PER_US));
     json_u64(j, "round_trip_us", f->clock.round_trip_ns / NS_PER_US);
     json_u64(j, "samples", f->clock.samples);
+    json_u64(j, "steps", f->clock.steps);
+    json_u64(j, "step_us", f->clock.step_ns / NS_PER_US);
     json_object_end(j);
 }
 
@@ -127,6 +134,7 @@ static void totals_to_json(const struct flight *f, struct json *j)
     json_u64(j, "residual_pages", f->residual_pages);
     json_u64(j, "residual_bytes", f->residual_bytes);
     json_u64(j, "bytes_per_s", bandwidth(f));
+    json_string(j, "bytes_per_s_from", bandwidth(f) > best_round(f) ? "the residue" : "the best round");
     json_u64(j, "round_trip_us", f->clock.round_trip_ns / NS_PER_US);
     json_string(j, "formula", "residual_bytes / bytes_per_s + 1.5 round trips");
     json_object_end(j);

@@ -64,7 +64,8 @@ void flight_add_phase(struct flight *f, const char *name, bool on_target, bool i
 
 /*
  * How long the guest stood still: from the pause on the source to its first entry, on the target if it moved, here if it was
- * kept. False: it did not stand still, or nobody measured it (it moved out of doubt, and the target's times were lost).
+ * kept. False: it did not stand still, or nobody measured it (it moved out of doubt and the target's times were lost, or the
+ * clocks moved so that it would be negative).
  */
 bool flight_downtime_ns(const struct flight *f, uint64_t *ns);
 

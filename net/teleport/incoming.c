@@ -24,22 +24,42 @@
 
 static struct incoming incomings[INCOMING_MAX];
 
-/* How epochs ended, newest last: the answers to QUERY. */
-static struct msg_status history[HISTORY_MAX];
+/* How epochs ended: the answers to QUERY. Status 0 (UNKNOWN) is an entry that was never used. */
+static struct {
+    uint64_t source_boot_id, epoch;
+    enum handover_status status;
+} history[HISTORY_MAX];
 static uint32_t history_next;
 
-void incoming_remember(uint64_t epoch, enum handover_status status)
+void incoming_remember(const struct incoming *in, enum handover_status status)
 {
-    history[history_next++ % HISTORY_MAX] = (struct msg_status){ .epoch = epoch, .status = status };
+    uint32_t i = history_next++ % HISTORY_MAX;
+    history[i].source_boot_id = in->source_boot_id;
+    history[i].epoch = in->epoch;
+    history[i].status = status;
 }
 
-enum handover_status incoming_status_of(uint64_t epoch)
+/* The machine of that epoch, in whatever state. */
+static struct incoming *find(uint64_t source_boot_id, uint64_t epoch)
 {
     for (uint32_t i = 0; i < INCOMING_MAX; i++)
-        if (incomings[i].used && incomings[i].epoch == epoch && incomings[i].state == TARGET_WAITING)
-            return STATUS_WAITING;
+        if (incomings[i].used && incomings[i].source_boot_id == source_boot_id && incomings[i].epoch == epoch)
+            return &incomings[i];
+    return NULL;
+}
+
+struct incoming *incoming_find_waiting(uint64_t source_boot_id, uint64_t epoch)
+{
+    struct incoming *in = find(source_boot_id, epoch);
+    return in && in->state == TARGET_WAITING ? in : NULL;
+}
+
+enum handover_status incoming_status_of(uint64_t source_boot_id, uint64_t epoch)
+{
+    if (incoming_find_waiting(source_boot_id, epoch))
+        return STATUS_WAITING;
     for (uint32_t i = 0; i < HISTORY_MAX; i++)
-        if (history[i].epoch == epoch && epoch)
+        if (history[i].source_boot_id == source_boot_id && history[i].epoch == epoch)
             return history[i].status;
     return STATUS_UNKNOWN;
 }
@@ -57,13 +77,13 @@ void incoming_free_buffers(struct incoming *in)
 static void discard(struct incoming *in, const char *why)
 {
     log_info(ROOM, "%s: incoming guest discarded: %s", in->vm ? in->vm->name : "?", why);
+    incoming_remember(in, STATUS_DISCARDED);
     if (in->vm) {
         in->vm->teleporting = false;
         vm_destroy(in->vm);
     }
     in->vm = NULL;
     incoming_free_buffers(in);
-    incoming_remember(in->epoch, STATUS_DISCARDED);
     in->used = false;
 }
 
@@ -95,14 +115,6 @@ void incoming_supersede(const struct session *s, const char *name)
             !strcmp(in->vm->name, name))
             incoming_apply(in, TARGET_ABORT, "its source began a new teleport");
     }
-}
-
-struct incoming *incoming_find_waiting(uint64_t epoch)
-{
-    for (uint32_t i = 0; i < INCOMING_MAX; i++)
-        if (incomings[i].used && incomings[i].epoch == epoch && incomings[i].state == TARGET_WAITING)
-            return &incomings[i];
-    return NULL;
 }
 
 static bool device_known(const char *name, uint32_t version)
@@ -137,6 +149,10 @@ enum err incoming_check_guest(struct session *s, const struct msg_guest *m)
             snprintf(why, size, "this pod has no device %s version %u", m->devices[i], (unsigned)m->device_versions[i]);
             return ERR_UNSUPPORTED;
         }
+    if (find(s->source.boot_id, m->epoch) || incoming_status_of(s->source.boot_id, m->epoch) != STATUS_UNKNOWN) {
+        snprintf(why, size, "epoch %llx was used before", (unsigned long long)m->epoch);
+        return ERR_EXISTS;
+    }
     if (vm_find(m->name)) {
         snprintf(why, size, "this pod has a guest %s already", m->name);
         return ERR_EXISTS;
@@ -173,7 +189,9 @@ enum err incoming_create(struct session *s, const struct msg_guest *m)
     memcpy(config.cmdline, m->cmdline, sizeof config.cmdline);
 
     uint64_t frames = m->memory_bytes / PAGE_SIZE;
-    *in = (struct incoming){ .epoch = m->epoch, .source_boot_id = s->source.boot_id, .state = TARGET_RECEIVING,
+    /* Taken from here on: the machine's creation yields, and others look for a free slot meanwhile. */
+    *in = (struct incoming){ .used = true, .attached = true, .epoch = m->epoch,
+                             .source_boot_id = s->source.boot_id, .state = TARGET_RECEIVING,
                              .was_paused = m->was_paused, .audit = m->audit, .frames = frames,
                              .filled = { calloc(bitmap_word_count(frames), sizeof(uint64_t)), frames } };
     in->vcpu_state = malloc(STATE_MAX);
@@ -181,6 +199,7 @@ enum err incoming_create(struct session *s, const struct msg_guest *m)
         in->frame_crcs = calloc(frames, sizeof *in->frame_crcs);
     if (!in->filled.words || !in->vcpu_state || (in->audit && !in->frame_crcs)) {
         incoming_free_buffers(in);
+        in->used = false;
         return session_wrong(s, ERR_NO_MEMORY, "no memory on the target for the teleport's own tables");
     }
     enum err e = vm_create_incoming(&in->vm, &config);
@@ -190,10 +209,10 @@ enum err incoming_create(struct session *s, const struct msg_guest *m)
         if (in->vm)
             vm_destroy(in->vm);
         incoming_free_buffers(in);
+        in->used = false;
         return session_wrong(s, e, "the target could not create the guest");
     }
     in->vm->teleporting = true;
-    in->used = in->attached = true;
     s->in = in;
     return OK;
 }

@@ -47,18 +47,17 @@ static enum err greet(struct session *s)
 static void turn_away(struct session *s, enum err e)
 {
     struct msg_text text = { .epoch = s->in ? s->in->epoch : 0, .code = e };
-    snprintf(text.text, sizeof text.text, "%s", s->channel.why);
+    snprintf(text.text, sizeof text.text, "%s", s->channel.why[0] ? s->channel.why : err_name(e));
     log_error(ROOM, "connection from %s: %s (%s)", s->source.pod[0] ? s->source.pod : "a peer", text.text, err_name(e));
-    if (stream_is_dead(s->channel.stream))
-        return;
-    if (!channel_send_now(&s->channel, s->in ? RECORD_ABORT : RECORD_REFUSE, &text))
-        stream_drain(s->channel.stream, time_after_us(TIMEOUT_US));
+    if (!stream_is_dead(s->channel.stream))
+        channel_send_now(&s->channel, s->in ? RECORD_ABORT : RECORD_REFUSE, &text);
 }
 
 /* The connection is over; what becomes of its machine? */
 static void detach(struct session *s)
 {
     struct incoming *in = s->in;
+    s->in = NULL;
     if (!in)
         return;
     in->attached = false;
@@ -86,7 +85,9 @@ static void session_thread(void *argument)
         e = e ? e : serve(s);
         if (e)
             turn_away(s, e);
-        detach(s);
+        detach(s);   /* first: a peer that hears nothing any more may try again on a new connection */
+        if (e && !stream_is_dead(s->channel.stream))
+            stream_drain(s->channel.stream, time_after_us(TIMEOUT_US));
         channel_close(&s->channel, false);
     }
     free(s);
@@ -123,5 +124,10 @@ enum err teleport_listen(const struct pod_config *config)
     struct stream_listener *listener;
     teleport_set_pod_name(config->name);
     enum err e = stream_listen(&listener, config->teleport_port);
-    return e ? e : thread_create(NULL, "teleport-listen", NULL, listener_thread, listener);
+    if (e)
+        return e;
+    e = thread_create(NULL, "teleport-listen", NULL, listener_thread, listener);
+    if (e)
+        stream_listener_close(listener);
+    return e;
 }

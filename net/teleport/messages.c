@@ -5,12 +5,29 @@
 #include <string.h>
 
 #include "kernel/lib/util.h"
+#include "kernel/lib/value.h"
 #include "mm/guest_memory.h"
 #include "vmx/vm.h"
 
 static bool is_terminated(const char *text, size_t size)
 {
     return memchr(text, '\0', size) != NULL;
+}
+
+/* Goes to logs and terminals, where other bytes would speak for the pod. */
+static bool is_printable(const char *text, size_t size)
+{
+    size_t i = 0;
+    while (i < size && text[i] >= ' ' && text[i] <= '~')
+        i++;
+    return i < size && !text[i];
+}
+
+/* What an operator can type as a command's argument. */
+static bool is_name(const char *text, size_t size)
+{
+    char name[POD_NAME_MAX];
+    return is_terminated(text, size) && value_name(text, name, sizeof name);
 }
 
 static enum err hello_check(const void *decoded, char *why, size_t why_size)
@@ -25,7 +42,7 @@ static enum err hello_check(const void *decoded, char *why, size_t why_size)
                  m->version, WIRE_VERSION_OLDEST, WIRE_VERSION);
         return ERR_VERSION;
     }
-    if (!is_terminated(m->pod, sizeof m->pod) || !m->tsc_hz) {
+    if (!is_printable(m->pod, sizeof m->pod) || !m->tsc_hz) {
         snprintf(why, why_size, "HELLO without a pod name or a TSC frequency");
         return ERR_INVALID;
     }
@@ -35,12 +52,11 @@ static enum err hello_check(const void *decoded, char *why, size_t why_size)
 static enum err guest_check(const void *decoded, char *why, size_t why_size)
 {
     const struct msg_guest *m = decoded;
-    bool texts = is_terminated(m->name, sizeof m->name) && m->name[0] && is_terminated(m->image, sizeof m->image) &&
-                 is_terminated(m->cmdline, sizeof m->cmdline);
+    bool texts = is_terminated(m->image, sizeof m->image) && is_terminated(m->cmdline, sizeof m->cmdline);
     for (uint32_t i = 0; i < DEVICES_MAX; i++)
-        texts = texts && is_terminated(m->devices[i], DEVICE_NAME_MAX);
-    if (!texts) {
-        snprintf(why, why_size, "GUEST: a text without its end, or no name");
+        texts = texts && is_printable(m->devices[i], DEVICE_NAME_MAX);
+    if (!texts || !is_name(m->name, sizeof m->name) || !m->epoch) {
+        snprintf(why, why_size, "GUEST: a text without its end, no name that an operator could type, or epoch 0");
         return ERR_INVALID;
     }
     if (!m->memory_bytes || m->memory_bytes > GUEST_MEMORY_MAX || m->memory_bytes % LARGE_PAGE_SIZE) {
@@ -59,9 +75,9 @@ static enum err guest_check(const void *decoded, char *why, size_t why_size)
 static enum err text_check(const void *decoded, char *why, size_t why_size)
 {
     const struct msg_text *m = decoded;
-    if (is_terminated(m->text, sizeof m->text))
+    if (is_printable(m->text, sizeof m->text))
         return OK;
-    snprintf(why, why_size, "a text without its end");
+    snprintf(why, why_size, "a text without its end, or not printable");
     return ERR_INVALID;
 }
 
@@ -124,11 +140,15 @@ static const struct field ready_fields[] = {
     FIELD(struct msg_ready, reserved, 0), FIELD(struct msg_ready, prepare_ns, 0),
     FIELD(struct msg_ready, ready_ns, 0),
 };
-static const struct field commit_fields[] = { FIELD(struct msg_commit, epoch, 0) };
+static const struct field commit_fields[] = {
+    FIELD(struct msg_commit, epoch, 0),
+    FIELD(struct msg_commit, offset_ns, 0),
+    FIELD(struct msg_commit, offset_error_ns, 0),
+};
 static const struct field running_fields[] = {
     FIELD(struct msg_running, epoch, 0),     FIELD(struct msg_running, prepare_ns, 0),
     FIELD(struct msg_running, ready_ns, 0),  FIELD(struct msg_running, commit_ns, 0),
-    FIELD(struct msg_running, running_ns, 0),
+    FIELD(struct msg_running, running_ns, 0), FIELD(struct msg_running, sent_ns, 0),
 };
 static const struct field audit_result_fields[] = {
     FIELD(struct msg_audit_result, epoch, 0),
@@ -136,6 +156,7 @@ static const struct field audit_result_fields[] = {
     FIELD(struct msg_audit_result, different, 0),
     FIELD(struct msg_audit_result, first_different, 0),
 };
+static const struct field goodbye_fields[] = { FIELD(struct msg_goodbye, epoch, 0) };
 static const struct field query_fields[] = { FIELD(struct msg_query, epoch, 0) };
 static const struct field status_fields[] = {
     FIELD(struct msg_status, epoch, 0),
@@ -163,7 +184,7 @@ static const struct section sections[RECORD_TYPE_END] = {
     [RECORD_ABORT] = SECTION("ABORT", text_fields, struct msg_text, text_check),
     [RECORD_QUERY] = SECTION("QUERY", query_fields, struct msg_query, NULL),
     [RECORD_STATUS] = SECTION("STATUS", status_fields, struct msg_status, NULL),
-    [RECORD_GOODBYE] = SECTION("GOODBYE", commit_fields, struct msg_commit, NULL),
+    [RECORD_GOODBYE] = SECTION("GOODBYE", goodbye_fields, struct msg_goodbye, NULL),
 };
 
 const struct section *message_section(uint16_t type)

@@ -48,6 +48,7 @@ struct msg_guest {
 };
 
 struct msg_accept { uint64_t epoch; };
+struct msg_goodbye { uint64_t epoch; };
 struct msg_text { uint64_t epoch; uint32_t code; uint32_t reserved; char text[TEXT_MAX]; };   /* REFUSE, ABORT */
 struct msg_ping { uint64_t source_ns; };
 struct msg_pong { uint64_t source_ns, received_ns, sent_ns; };
@@ -63,8 +64,9 @@ struct msg_prepare {
     uint64_t offset_error_ns;
 };
 struct msg_ready { uint64_t epoch; uint32_t digest; uint32_t reserved; uint64_t prepare_ns, ready_ns; };
-struct msg_commit { uint64_t epoch; };
-struct msg_running { uint64_t epoch; uint64_t prepare_ns, ready_ns, commit_ns, running_ns; };
+/* With the exchange of PREPARE and READY, the clocks have been compared once more: what counts for the guest's TSC. */
+struct msg_commit { uint64_t epoch; int64_t offset_ns; uint64_t offset_error_ns; };
+struct msg_running { uint64_t epoch; uint64_t prepare_ns, ready_ns, commit_ns, running_ns, sent_ns; };
 struct msg_audit_result { uint64_t epoch; uint64_t frames, different, first_different; };
 struct msg_query { uint64_t epoch; };
 

@@ -83,7 +83,8 @@ enum err source_send_dirty(struct source *s, uint64_t *pages, uint64_t *zero_pag
 /* Ticks of this CPU that were work: neither idle nor the guest's. The unit of the benchmarks where a tick is an instruction. */
 static uint64_t work_ticks(const struct source *s)
 {
-    return time_now() - cpu_this()->idle_tsc - vm_guest_ticks(s->vm);
+    uint64_t guest = s->vm->cpu == cpu_this() ? vm_guest_ticks(s->vm) : 0;
+    return time_now() - cpu_this()->idle_tsc - guest;
 }
 
 /* One round: everything dirty goes out, the target acknowledges it, what was written meanwhile is harvested. */

@@ -57,6 +57,12 @@ enum err source_open_channel(struct source *s)
     return channel_open(&s->channel, stream, s->options.timeout_us);
 }
 
+void source_count_bytes(struct source *s)
+{
+    s->flight->bytes += s->channel.bytes_sent;
+    s->channel.bytes_sent = 0;
+}
+
 static enum err connect_peer(struct source *s)
 {
     return source_open_channel(s);
@@ -106,6 +112,8 @@ static enum err negotiate(struct source *s)
     memcpy(s->flight->target, theirs.pod, sizeof s->flight->target);
     s->flight->target_tsc_hz = theirs.tsc_hz;
     e = channel_expect(&s->channel, RECORD_ACCEPT, &accept);
+    if (!e && accept.epoch != s->epoch)
+        e = source_fault(s, ERR_PROTOCOL, "ACCEPT names another epoch");
     if (e)
         return e;
     s->state = source_step(s->state, SOURCE_ACCEPTED).next;
@@ -119,6 +127,8 @@ static enum err measure_clock(struct source *s)
         struct msg_pong pong;
         enum err e = channel_send_now(&s->channel, RECORD_CLOCK_PING, &ping);
         e = e ? e : channel_expect(&s->channel, RECORD_CLOCK_PONG, &pong);
+        if (!e && pong.source_ns != ping.source_ns)
+            e = source_fault(s, ERR_PROTOCOL, "CLOCK_PONG answers another CLOCK_PING");
         if (e)
             return e;
         clock_add_sample(&s->flight->clock, ping.source_ns, pong.received_ns, pong.sent_ns, teleport_now_ns());
@@ -138,10 +148,11 @@ static enum err pause_guest(struct source *s)
     }
     if (vm->state != VM_PAUSED)
         return source_fault(s, ERR_STATE, "the guest ended by itself during the teleport");
-    if (s->was_paused)
-        vm->pause_tsc = time_now();
-    s->flight->pause_ns = time_to_ns(vm->pause_tsc) - s->flight->origin_ns;
-    s->guest_tsc = vm_guest_tsc_at_pause(vm);
+    /* The clock of a guest that an operator holds goes on: it is read now. Such a guest has no downtime. */
+    s->pause_tsc = s->was_paused ? time_now() : vm->pause_tsc;
+    s->guest_tsc = s->was_paused ? clock_guest_tsc(&vm->clock, s->pause_tsc) : vm_guest_tsc_at_pause(vm);
+    if (!s->was_paused)
+        s->flight->pause_ns = time_to_ns(s->pause_tsc) - s->flight->origin_ns;
     enum err e = vm_track_harvest(vm, &s->dirty);
     return e ? source_fault(s, e, "the last dirty pages could not be harvested") : OK;
 }
@@ -179,16 +190,18 @@ static enum err prepare(struct source *s)
     struct msg_prepare prepare = {
         .epoch = s->epoch,
         .digest = s->channel.sent_digest,
-        .pause_ns = time_to_ns(s->vm->pause_tsc),
+        .pause_ns = time_to_ns(s->pause_tsc),
         .guest_tsc = s->guest_tsc,
         .offset_ns = s->flight->clock.offset_ns,
-        .offset_error_ns = s->flight->clock.error_ns,
+        .offset_error_ns = clock_error_ns(&s->flight->clock),
     };
     struct msg_ready ready;
+    uint64_t sent = teleport_now_ns();
     enum err e = channel_send_now(&s->channel, RECORD_PREPARE, &prepare);
     e = e ? e : channel_expect(&s->channel, RECORD_READY, &ready);
     if (e)
         return e;
+    clock_add_sample(&s->flight->clock, sent, ready.prepare_ns, ready.ready_ns, teleport_now_ns());
     if (ready.epoch != s->epoch || ready.digest != prepare.digest)
         return source_fault(s, ERR_CORRUPT, "READY names another epoch or digest");
     return OK;
@@ -197,7 +210,9 @@ static enum err prepare(struct source *s)
 /* COMMITTED begins before the first byte of COMMIT is given to TCP: from here on only an answer can bring it back. */
 enum err source_commit(struct source *s)
 {
-    struct msg_commit commit = { .epoch = s->epoch };
+    const struct clock_estimate *clock = &s->flight->clock;
+    struct msg_commit commit = { .epoch = s->epoch, .offset_ns = clock->offset_ns, .offset_error_ns = clock_error_ns(clock) };
+    uint64_t sent = teleport_now_ns();
     s->state = source_step(s->state, s->state == SOURCE_STOPPED ? SOURCE_READY : SOURCE_STATUS_WAITING).next;
     enum err e = channel_send_now(&s->channel, RECORD_COMMIT, &commit);
     if (!e && source_is_cut(s, "running"))
@@ -205,8 +220,11 @@ enum err source_commit(struct source *s)
     e = e ? e : channel_expect(&s->channel, RECORD_RUNNING, &s->running);
     if (e)
         return e;
-    if (s->running.epoch != s->epoch)
+    if (s->running.epoch != s->epoch) {
+        s->running = (struct msg_running){ 0 };
         return source_fault(s, ERR_PROTOCOL, "RUNNING names another epoch");
+    }
+    clock_add_sample(&s->flight->clock, sent, s->running.commit_ns, s->running.sent_ns, teleport_now_ns());
     s->state = source_step(s->state, SOURCE_RUNNING).next;
     return OK;
 }
@@ -293,17 +311,15 @@ enum err teleport_send(struct vm *vm, const struct teleport_options *options, te
         s->state = source_step(s->state, SOURCE_FAULT).next;
         if (s->state == SOURCE_IN_DOUBT) {
             vm->state = VM_IN_DOUBT;
+            doubt_begin(s);
             doubt_resolve(s, time_after_us(s->options.doubt_us), DOUBT_RETRY_US);
+            if (s->state == SOURCE_IN_DOUBT)
+                return doubt_leave(s);
+            doubt_end(s);
         }
     }
-    if (s->state == SOURCE_IN_DOUBT)
-        return doubt_leave(s);
-    if (s->state == SOURCE_DONE) {
-        source_finish_moved(s);
-        e = OK;
-    } else {
-        source_finish_kept(s);
-    }
+    e = s->state == SOURCE_DONE ? OK : e;
+    source_finish(s);
     source_release(s);
     return e;
 }

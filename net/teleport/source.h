@@ -30,11 +30,12 @@ struct source {
     bool was_paused;             /* by an operator, before the teleport */
     bool tracking;
     struct bitmap dirty;         /* frames whose content the target does not have */
-    uint64_t guest_tsc;          /* at the pause */
+    uint64_t pause_tsc;          /* no vCPU in guest mode from here on */
+    uint64_t guest_tsc;          /* the guest's at that instant */
     struct msg_running running;
     /* in doubt */
     struct flight own_flight;
-    bool asking;                 /* a background thread asks the peer */
+    bool asking;                 /* a thread asks the peer */
     bool forced, force_here;     /* the operator's word */
 };
 
@@ -43,6 +44,8 @@ enum err source_fault(struct source *s, enum err e, const char *why);
 /* Does the operator's cut option name this place? */
 bool source_is_cut(const struct source *s, const char *here);
 enum err source_open_channel(struct source *s);
+/* What the channel has sent is the teleport's: into the flight record, once. */
+void source_count_bytes(struct source *s);
 
 /* precopy.c: rounds until the stop policy says now. */
 enum err source_precopy(struct source *s);
@@ -53,12 +56,15 @@ enum err source_send_dirty(struct source *s, uint64_t *pages, uint64_t *zero_pag
 enum err source_commit(struct source *s);
 
 /* ends.c: each ends the teleport, closes the channel and gives the guest its last state; then source_release. */
-void source_finish_moved(struct source *s);   /* vm is gone afterwards */
-void source_finish_kept(struct source *s);
+void source_finish(struct source *s);         /* as its state says; if it moved, vm is gone afterwards */
 void source_release(struct source *s);
 
-/* doubt.c: asks the peer until the doubt ends or the deadline (TSC) comes. */
+/* doubt.c: from here on the operator may decide. */
+void doubt_begin(struct source *s);
+/* Asks the peer until the doubt ends, by its answer or by the operator's word, or the deadline (TSC) comes. */
 void doubt_resolve(struct source *s, uint64_t deadline, uint64_t retry_us);
+/* The doubt has ended: says so. The guest's end, kept or moved, is the caller's. */
+void doubt_end(struct source *s);
 /* Goes on asking in the background. Always ERR_IN_DOUBT. */
 enum err doubt_leave(struct source *s);
 

@@ -17,6 +17,11 @@
 #include "vmx/state.h"
 
 #define ROOM "teleport"
+/* A record may speak of the whole memory: others get the CPU after this much work. A frame that holds zeros already is 1. */
+#define WORK_BETWEEN_YIELDS 4096
+#define WORK_CLEAR_FRAME 64
+/* How long to look for the first entry of a guest on another CPU. One that waits in HLT may not enter for long. */
+#define FIRST_ENTRY_WAIT_US 200
 
 enum err session_wrong(struct session *s, enum err e, const char *why)
 {
@@ -80,12 +85,20 @@ static enum err on_page(struct session *s, const struct record *r)
     return OK;
 }
 
-static enum err zero_frame(struct session *s, uint64_t gfn)
+static enum err zero_run(struct incoming *in, struct frame_run run, uint32_t *work)
 {
-    if (!bitmap_test(&s->in->filled, gfn))
-        return OK;
-    enum err e = guest_memory_fill_frame(&s->in->vm->memory, (struct gfn){ gfn }, NULL);
-    note_frame(s->in, gfn);
+    enum err e = OK;
+    for (uint64_t gfn = run.first; gfn < run.first + run.count && !e; gfn++) {
+        if (bitmap_test(&in->filled, gfn)) {
+            e = guest_memory_fill_frame(&in->vm->memory, (struct gfn){ gfn }, NULL);
+            note_frame(in, gfn);
+            *work += WORK_CLEAR_FRAME;
+        }
+        if (++*work >= WORK_BETWEEN_YIELDS) {
+            *work = 0;
+            thread_yield();
+        }
+    }
     return e;
 }
 
@@ -94,14 +107,18 @@ static enum err on_zero(struct session *s, const struct record *r)
     enum err e = need_receiving(s);
     if (e)
         return e;
-    if (r->length % FRAME_RUN_SIZE)
+    if (r->length % FRAME_RUN_SIZE || r->length > ZERO_RUNS_MAX * FRAME_RUN_SIZE)
         return session_wrong(s, ERR_RANGE, "a ZERO record of the wrong length");
-    for (uint32_t at = 0; at < r->length; at += FRAME_RUN_SIZE) {
+    uint64_t next = 0;
+    uint32_t work = 0;
+    for (uint32_t at = 0; at < r->length && !e; at += FRAME_RUN_SIZE) {
         struct frame_run run = frame_run_get(r->payload + at);
         if (!frame_run_fits(run, s->in->frames))
             return session_wrong(s, ERR_RANGE, "a ZERO record for frames outside the guest's memory");
-        for (uint64_t i = 0; i < run.count && !e; i++)
-            e = zero_frame(s, run.first + i);
+        if (run.first < next)
+            return session_wrong(s, ERR_RANGE, "a ZERO record whose runs are out of order");
+        next = run.first + run.count;
+        e = zero_run(s->in, run, &work);
         s->in->round.arrived += run.count;
     }
     return e;
@@ -205,24 +222,34 @@ static void set_guest_clock(struct incoming *in)
     vm_set_guest_tsc(in->vm, in->prepare.guest_tsc + elapsed, host_tsc);
 }
 
+/* When the guest entered for the first time; if that is not in sight, when it was let go. */
+static uint64_t first_entry_ns(const struct vm *vm)
+{
+    uint64_t let_go = teleport_now_ns(), deadline = time_after_us(FIRST_ENTRY_WAIT_US);
+    do
+        thread_yield();   /* the vCPU's thread enters the guest now, if it runs on this CPU */
+    while (!vm->first_entry_tsc && time_now() < deadline);
+    return vm->first_entry_tsc ? time_to_ns(vm->first_entry_tsc) : let_go;
+}
+
+/* Until it is done the guest belongs to the teleport: an operator's `stop` in between would free what is used here. */
 static void run_guest(struct incoming *in)
 {
     struct vm *vm = in->vm;
-    vm->teleporting = false;
+    incoming_remember(in, STATUS_RUNNING);
     vm->state = VM_PAUSED;
     set_guest_clock(in);
-    if (!in->was_paused) {
+    if (!in->was_paused)
         vm_resume(vm);
-        thread_yield();   /* the vCPU's thread enters the guest now, if it runs on this CPU */
-    }
-    in->times.running_ns = vm->first_entry_tsc ? time_to_ns(vm->first_entry_tsc) : teleport_now_ns();
-    incoming_remember(in->epoch, STATUS_RUNNING);
+    in->times.running_ns = in->was_paused ? teleport_now_ns() : first_entry_ns(vm);
     log_info(ROOM, "%s: runs here now", vm->name);
+    in->vm = NULL;
+    vm->teleporting = false;
 }
 
-static enum err refuse_commit(struct session *s, uint64_t epoch)
+static enum err tell_status(struct session *s, uint64_t epoch)
 {
-    struct msg_status status = { .epoch = epoch, .status = incoming_status_of(epoch) };
+    struct msg_status status = { .epoch = epoch, .status = incoming_status_of(s->source.boot_id, epoch) };
     return channel_send_now(&s->channel, RECORD_STATUS, &status);
 }
 
@@ -235,13 +262,16 @@ static enum err on_commit(struct session *s, const struct record *r)
         return e;
     struct incoming *in = s->in && s->in->epoch == m.epoch ? s->in : NULL;
     if (!in || in->state == TARGET_RUNNING)
-        return refuse_commit(s, m.epoch);
+        return tell_status(s, m.epoch);
     if (incoming_apply(in, TARGET_COMMIT, "COMMIT came before READY") != TARGET_RUN_GUEST) {
         s->in = NULL;
         return session_wrong(s, ERR_PROTOCOL, "COMMIT came before READY");
     }
     in->times.commit_ns = arrived;
+    in->prepare.offset_ns = m.offset_ns;
+    in->prepare.offset_error_ns = m.offset_error_ns;
     run_guest(in);
+    in->times.sent_ns = teleport_now_ns();
     return channel_send_now(&s->channel, RECORD_RUNNING, &in->times);
 }
 
@@ -252,12 +282,14 @@ static enum err on_query(struct session *s, const struct record *r)
     enum err e = message_decode(r->type, &m, r->payload, r->length, s->channel.why, sizeof s->channel.why);
     if (e)
         return e;
-    struct incoming *waiting = incoming_find_waiting(m.epoch);
+    if (s->in)   /* two machines on one connection: the first would belong to nobody */
+        return session_wrong(s, ERR_PROTOCOL, "QUERY on a connection that has a guest");
+    struct incoming *waiting = incoming_find_waiting(s->source.boot_id, m.epoch);
     if (waiting && !waiting->attached) {
         waiting->attached = true;
         s->in = waiting;
     }
-    return refuse_commit(s, m.epoch);
+    return tell_status(s, m.epoch);
 }
 
 static enum err on_abort(struct session *s, const struct record *r)
@@ -306,7 +338,7 @@ static enum err on_audit(struct session *s, const struct record *r)
 
 static enum err on_goodbye(struct session *s, const struct record *r)
 {
-    struct msg_commit m;
+    struct msg_goodbye m;
     s->done = true;
     return message_decode(RECORD_GOODBYE, &m, r->payload, r->length, s->channel.why, sizeof s->channel.why);
 }

@@ -59,14 +59,14 @@ enum err incoming_create(struct session *s, const struct msg_guest *m);
 /* Applies an event of the state machine; frees the machine when that says so. */
 enum target_action incoming_apply(struct incoming *in, enum target_event event, const char *why);
 void incoming_free_buffers(struct incoming *in);
-/* The machine that waits for this epoch's COMMIT; NULL: none. */
-struct incoming *incoming_find_waiting(uint64_t epoch);
+/* The machine that waits for this epoch's COMMIT; NULL: none. A pod's epochs are its own: its boot id belongs to the name. */
+struct incoming *incoming_find_waiting(uint64_t source_boot_id, uint64_t epoch);
 /* Discards what waits here of an earlier try of the same pod with the same guest: it has the guest, so that never ran. */
 void incoming_supersede(const struct session *s, const char *name);
 /* Discards what has waited for too long. */
 void incoming_reap(void);
 /* How an epoch ended, and the question after it. The last HISTORY_MAX ends are known. */
-void incoming_remember(uint64_t epoch, enum handover_status status);
-enum handover_status incoming_status_of(uint64_t epoch);
+void incoming_remember(const struct incoming *in, enum handover_status status);
+enum handover_status incoming_status_of(uint64_t source_boot_id, uint64_t epoch);
 
 #endif

@@ -38,7 +38,11 @@ typedef void teleport_progress(void *context, const struct flight *flight);
 enum err teleport_send(struct vm *vm, const struct teleport_options *options, teleport_progress *progress, void *context,
                        struct flight *flight);
 
-/* The operator takes the responsibility for a guest in doubt: here (it runs on here) or there (what is here is freed). */
+/*
+ * The operator takes the responsibility for a guest in doubt: here (it runs on here) or there (what is here is freed). What
+ * the peer says meanwhile is better knowledge, and wins. ERR_STATE: not in doubt. ERR_BUSY: the peer has just said that it
+ * waits, and COMMIT is on its way once more; look there again.
+ */
 enum err teleport_force(struct vm *vm, bool here);
 
 /* Accepts teleports on config->teleport_port from now on. */

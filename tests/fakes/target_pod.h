@@ -5,7 +5,7 @@
  *
  * What the handover promises is checked at each call, and a broken promise aborts: a machine enters guest mode once at
  * most, after COMMIT, with exactly the memory that its source sent; no epoch is called DISCARDED that runs or ran; nobody
- * uses a machine that is gone; no record holds the CPU for long; no text that a peer chose reaches the log unprintable.
+ * uses a machine that is gone; no record holds the CPU for long.
  */
 #ifndef TELEPOD_TARGET_POD_H
 #define TELEPOD_TARGET_POD_H
@@ -26,6 +26,7 @@ struct link {
     uint64_t bytes, round_start; /* sent so far, and when the round began */
     uint64_t pages;              /* of the round */
     bool guest_sent, prepare_sent;
+    uint64_t epoch;              /* of its GUEST */
     uint8_t *frames;             /* what each frame must hold: all its bytes are this one */
     uint32_t answers;            /* records that came back */
     uint16_t last;               /* type of the last one; 0: none */
@@ -34,6 +35,7 @@ struct link {
     struct msg_audit_result audit;
     char words[TEXT_MAX];        /* of the last REFUSE or ABORT */
     bool closed_by_pod;
+    bool deaf;                   /* acknowledges nothing until it hangs up: a test's wish */
 };
 extern struct link links[POD_LINKS];
 

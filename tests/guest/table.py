@@ -1,5 +1,5 @@
 """The in-guest tests: what they are called, which machine they want, how long they may take."""
-from tests.guest import behaviour, boots, misdeeds
+from tests.guest import behaviour, boots, misdeeds, network
 from tests.guest.one_pod import OnePod, beside_a_clock
 from tools.lab.suite import Test
 
@@ -46,6 +46,8 @@ TESTS = [
     Test("boot/two CPUs", boots.two_cpus, 60),
     Test("boot/QEMU with e1000", boots.in_qemu("e1000"), 90),
     Test("boot/QEMU with e1000e", boots.in_qemu("e1000e"), 90),
+    Test("network/ping and ARP with e1000", network.ping("e1000"), 90),
+    Test("network/ping and ARP with e1000e", network.ping("e1000e"), 90),
     Test("boot/a panic is readable", boots.panic, 60),
     Test("boot/telepod.ini with mistakes", boots.bad_ini, 60),
     Test("boot/no telepod.ini", boots.no_ini, 60),

@@ -139,7 +139,7 @@ def lying(pods: TwoPods):
     """Targets that answer with nonsense at every point where an answer is due."""
     dirtier = pods.traveller("dirtier", BUSY)
     nonsense = [b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n" + bytes(64), bytes(4096), b"\xff" * 4096,
-                wire.encode(wire.Record(wire.COMMIT, bytes(8)), 0),
+                wire.encode(wire.commit(0), 0),
                 wire.encode(wire.Record(wire.HELLO, wire.hello(version=9, oldest=7)), 0),
                 wire.encode(wire.Record(wire.HELLO, wire.hello(magic=1)), 0),
                 wire.encode(wire.Record(wire.HELLO, wire.hello()), 0, spoil_crc=1),

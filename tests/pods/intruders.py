@@ -1,5 +1,6 @@
 """What a peer may send to the teleport port: garbage, cut streams, other versions, and a good stream with any field
 changed. A sentence says what is wrong, and the pod goes on with all that it had."""
+import itertools
 import socket
 import struct
 
@@ -12,6 +13,7 @@ ALL_ONES = bytes([255] * 8)
 STATE_STRIDE = 5         # every fifth word of the processor's state: the decoder is fuzzed on the host as well
 
 _recorded = []
+_power_ons = itertools.count(1)      # an epoch is used once for each power-on of its source: each replay is another one
 
 
 def recorded(pods):
@@ -40,7 +42,12 @@ def epoch_of(records):
 def replay(pods, records):
     """Plays the source to pod-b; how it ended: "READY", "closed", or the words of REFUSE or ABORT. Leaves nothing."""
     peer = wire.Peer.connect(pods.b.teleport_port)
+    power_on = next(_power_ons)
     for record in records:
+        if record.kind == wire.HELLO and len(record.payload) == wire.HELLO_FORM.size:
+            fields = list(wire.HELLO_FORM.unpack(record.payload))
+            fields[3] ^= power_on
+            record = wire.Record(wire.HELLO, wire.HELLO_FORM.pack(*fields))
         if record.kind == wire.PREPARE and len(record.payload) == wire.PREPARE_FORM.size:
             fields = list(wire.PREPARE_FORM.unpack(record.payload))
             fields[1] = peer.sent_digest ^ fields[2]      # honest, but for what a test put beside
@@ -107,7 +114,7 @@ def headers(pods: TwoPods):
               ("versions", wire.encode(wire.Record(wire.HELLO, wire.hello(version=9, oldest=8)), 0)),
               ("no Telepod", wire.encode(wire.Record(wire.HELLO, wire.hello(magic=7)), 0)),
               ("HELLO", wire.encode(wire.Record(wire.HELLO, wire.hello()[:40]), 0)),
-              ("COMMIT", wire.encode(wire.Record(wire.COMMIT, bytes(8)), 0))]
+              ("COMMIT", wire.encode(wire.commit(0), 0))]
     for words, data in trials:
         peer = wire.Peer.connect(pods.b.teleport_port)
         peer.send_raw(data)
@@ -135,7 +142,7 @@ def order(pods: TwoPods):
             expect("outside" in said or "not" in said, f"{wire.NAMES[wrong]} before GUEST: {said!r}")
     said = replay(pods, records[:2] + [records[1]])
     expect("second GUEST" in said, f"a second GUEST: {said!r}")
-    said = replay(pods, records[:2] + [wire.Record(wire.COMMIT, struct.pack("<Q", epoch_of(records)))])
+    said = replay(pods, records[:2] + [wire.commit(epoch_of(records))])
     expect(said != "READY", f"COMMIT before READY: {said!r}")
     expect_equal(pods.b.control.must("list")["guests"], [], "guests of pod-b")
 

@@ -1,5 +1,5 @@
 """The two-pod tests: what they are called, which pair they want, how long they may take."""
-from tests.pods import failures, intruders, moves, others
+from tests.pods import failures, hostile, intruders, moves, others
 from tests.pods.two_pods import TwoPods
 from tools.lab import wire
 from tools.lab.suite import Test
@@ -46,6 +46,8 @@ TESTS = [
     pair("streams that end too early", intruders.truncated),
     *[pair(f"each field of {wire.NAMES[kind]} changed", intruders.every_field(kind, stride), 120)
       for kind, stride in CHANGED],
+    pair("XCR0 of a guest without XSAVE", hostile.xcr0_without_xsave),
+    pair("each word of the state changed, and committed", hostile.every_word_committed, 120),
     pair("peer killed before COMMIT", failures.peer_killed, 90),
     pair("refused for a CPU feature", others.refused_for_a_feature, fixture=others.NewAndOld),
     pair("from an older CPU to a newer", others.from_old_to_new, fixture=others.NewAndOld),

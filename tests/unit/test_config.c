@@ -135,6 +135,7 @@ static const struct mistake { const char *text; uint32_t line; const char *says;
     { "[pod]\nname = a2345678901234567890123456789012\n", 2, "expected up to 31" },
     { "[pod]\naddress = 10.0.0.1\n", 2, "dhcp or a host's" },
     { "[pod]\naddress = 10.0.0.1/31\n", 2, "dhcp or a host's" },
+    { "[pod]\naddress = 010.0.0.1/24\n", 2, "dhcp or a host's" },
     { "[pod]\naddress = 10.0.0.1/0\n", 2, "dhcp or a host's" },
     { "[pod]\naddress = 10.0.0.0/24\n", 2, "dhcp or a host's" },
     { "[pod]\naddress = 10.0.0.255/24\n", 2, "dhcp or a host's" },

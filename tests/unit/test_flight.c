@@ -59,6 +59,8 @@ static void what_was_not_measured_is_not_shown(void **state)
     f.running_ns = 0;   /* moved out of doubt: the target's times were lost */
     assert_false(flight_downtime_ns(&f, &ns));
     assert_null(strstr(json_of(&f), "downtime_us"));
+    f.running_ns = f.pause_ns - 1;   /* a clock moved: nobody runs before it was paused */
+    assert_false(flight_downtime_ns(&f, &ns));
     f.round_count = 0;
     assert_null(strstr(json_of(&f), "floor_us"));
 }
@@ -99,6 +101,15 @@ static void phases_stay_on_the_axis(void **state)
     assert_int_equal(f.phase_count, FLIGHT_PHASES_MAX);
 }
 
+/* The target's clock may be behind the source's. */
+static void an_offset_has_a_sign(void **state)
+{
+    (void)state;
+    struct flight f = sample();
+    f.clock.offset_ns = -5 * (int64_t)MS;
+    assert_non_null(strstr(json_of(&f), "\"offset_us\":-5000,"));
+}
+
 /* As large as it gets, it fits the 32 KiB that control gives a reply. */
 static void the_largest_record_fits(void **state)
 {
@@ -121,6 +132,7 @@ int main(void)
         cmocka_unit_test(the_floor_is_transfer_and_round_trips),
         cmocka_unit_test(the_floor_is_never_above_the_downtime),
         cmocka_unit_test(phases_stay_on_the_axis),
+        cmocka_unit_test(an_offset_has_a_sign),
         cmocka_unit_test(the_largest_record_fits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -322,11 +322,12 @@ static void a_guest_that_was_paused_stays_so(void **state)
     pod_send_guest(0, &guest);
     copy(0, EPOCH, 7);
     pod_send_epoch(0, RECORD_COMMIT, EPOCH);
-    story_of(BOOT, EPOCH)->ran = true;   /* handed over, which is what RUNNING says; it has not entered */
     pod_run();
     assert_int_equal(links[0].last, RECORD_RUNNING);
     assert_true(pod_has_guest("g", false));
-    story_of(BOOT, EPOCH)->ran = false;
+    assert_true(pod_resume_guest("g"));
+    pod_run();
+    assert_true(pod_has_guest("g", true));
 }
 
 /* Names are commands' arguments and log lines: what an operator could not type is no name. */
@@ -358,6 +359,8 @@ static void words_of_a_peer_are_printable(void **state)
     offer(0, EPOCH, "g", false);
     pod_send_message(0, RECORD_ABORT, &text);
     pod_run();
+    assert_int_equal(links[0].last, RECORD_ABORT);
+    assert_non_null(strstr(links[0].words, "printable"));
     assert_int_equal(pod_guest_count(), 0);
 }
 
@@ -391,6 +394,20 @@ static void memory_runs_out_anywhere(void **state)
         assert_true(!links[0].stream);
         assert_true(after < 32);
     }
+}
+
+/* The link is cut and nobody noticed: the farewell waits for its acknowledgement, but not the source's next try. */
+static void a_dead_link_does_not_hold_the_guest(void **state)
+{
+    (void)state;
+    meet(0, BOOT);
+    offer(0, EPOCH, "g", false);
+    links[0].deaf = true;
+    pod_run();
+    pod_time_out(0);
+    pod_run();
+    assert_non_null(links[0].stream);
+    bring(1, BOOT, EPOCH + 1, "g");
 }
 
 static void too_many_connections(void **state)
@@ -429,6 +446,7 @@ int main(void)
         TEST(words_of_a_peer_are_printable),
         TEST(epoch_zero_names_nothing),
         TEST(memory_runs_out_anywhere),
+        TEST(a_dead_link_does_not_hold_the_guest),
         TEST(too_many_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,6 +52,26 @@ static void the_shortest_round_trip_wins(void **state)
     assert_true(llabs(e.offset_ns) <= 1);
 }
 
+/* Samples that agree never replace a tight estimate by a loose one; one that contradicts it does, and is counted. */
+static void a_clock_that_moves_is_noticed(void **state)
+{
+    (void)state;
+    struct clock_estimate e = { 0 };
+    exchange(&e, 1000, 0, 10, 10);
+    exchange(&e, 5000, 0, 400, 100);
+    assert_int_equal(e.steps, 0);
+    assert_true(llabs(e.offset_ns) <= 1);
+    exchange(&e, 9000, 200000, 300, 300);   /* the target's clock jumped, or the source's stood still */
+    assert_int_equal(e.steps, 1);
+    assert_true(llabs(e.offset_ns - 200000) <= 1);
+    assert_true(e.step_ns >= 199999 && e.step_ns <= 200001);
+    assert_int_equal(e.error_ns, 301);      /* the new sample's own */
+    assert_int_equal(clock_error_ns(&e), 301 + e.step_ns);
+    assert_int_equal(e.round_trip_ns, 20);  /* the link is what it was */
+    exchange(&e, 9900, 200000, 300, 310);
+    assert_int_equal(e.steps, 1);
+}
+
 static void nonsense_is_ignored(void **state)
 {
     (void)state;
@@ -76,6 +96,7 @@ int main(void)
         cmocka_unit_test(equal_delays_give_the_offset_itself),
         cmocka_unit_test(the_truth_is_within_the_error_bar),
         cmocka_unit_test(the_shortest_round_trip_wins),
+        cmocka_unit_test(a_clock_that_moves_is_noticed),
         cmocka_unit_test(nonsense_is_ignored),
         cmocka_unit_test(conversion_is_its_own_inverse),
     };

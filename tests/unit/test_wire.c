@@ -100,7 +100,7 @@ static void messages_survive_the_round_trip(void **state)
         if (type == RECORD_HELLO)
             *(struct msg_hello *)message = (struct msg_hello){ WIRE_MAGIC, WIRE_VERSION, WIRE_VERSION, 5, 6, "pod" };
         if (type == RECORD_GUEST)
-            *(struct msg_guest *)message = (struct msg_guest){ .memory_bytes = 2 * MIB, .vcpus = 1, .name = "g" };
+            *(struct msg_guest *)message = (struct msg_guest){ .epoch = 1, .memory_bytes = 2 * MIB, .vcpus = 1, .name = "g" };
         uint32_t length = message_encode(type, message, wire);
         assert_int_equal(length % 8, 0);
         assert_int_equal(message_decode(type, decoded, wire, length, why, sizeof why), OK);
@@ -140,7 +140,7 @@ static enum err guest(struct msg_guest m)
 static void a_guest_that_makes_no_sense_is_refused(void **state)
 {
     (void)state;
-    const struct msg_guest good = { .memory_bytes = 2 * MIB, .vcpus = 1, .name = "g" };
+    const struct msg_guest good = { .epoch = 1, .memory_bytes = 2 * MIB, .vcpus = 1, .name = "g" };
     struct msg_guest m = good;
     assert_int_equal(guest(m), OK);
     m.memory_bytes = 3 * MIB;
@@ -160,6 +160,12 @@ static void a_guest_that_makes_no_sense_is_refused(void **state)
     m = good, memset(m.cmdline, 'x', sizeof m.cmdline);
     assert_int_equal(guest(m), ERR_INVALID);
     m = good, m.name[0] = 0;
+    assert_int_equal(guest(m), ERR_INVALID);
+    m = good, m.name[0] = '\n';
+    assert_int_equal(guest(m), ERR_INVALID);
+    m = good, m.devices[1][0] = '\x1b';
+    assert_int_equal(guest(m), ERR_INVALID);
+    m = good, m.epoch = 0;
     assert_int_equal(guest(m), ERR_INVALID);
     m = good, m.policy.cpuid_count = UINT32_MAX;
     assert_int_not_equal(guest(m), OK);

@@ -7,7 +7,7 @@ from . import oracle, places
 from .emulators import settings_of_platform
 from .errors import expect, expect_equal
 from .pair import CHECKS, Pair, Traveller
-from .settings import Guest, Machine
+from .settings import CLOCK_STEP_US, Guest, Machine
 from .story import Story, flight_table, round_line
 
 SETTINGS = Machine(ips=50_000_000)
@@ -72,6 +72,9 @@ def travel(story, pair, guest):
         ratio = pod.clock_ratio(clock)
         story.tell("lab", f"{pod.name}: virtual time / host time = {ratio:.3f}" +
                    ("" if CLOCK_RATIO[0] <= ratio <= CLOCK_RATIO[1] else "; the host was too slow: take no figure from this run"))
+    if flight["clock"]["step_us"] > CLOCK_STEP_US:
+        story.tell("lab", f"a pod was held up by the host during the teleport (its clock stepped by {flight['clock']['step_us']} "
+                   "us against the other's): take no figure from this run")
     return flight
 
 

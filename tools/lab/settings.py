@@ -2,6 +2,10 @@
 from dataclasses import asdict, dataclass, field, replace
 
 
+# A pod whose clock stepped by more than this against the other's during a teleport was held up by the host.
+CLOCK_STEP_US = 5000
+
+
 @dataclass(frozen=True)
 class Machine:
     platform: str = "bochs"             # or "qemu", "qemu-kvm"

@@ -36,7 +36,7 @@ class Story:
 def round_line(event):
     r = event["round"]
     rate = r["bytes_per_s"] / 1e6
-    return (f"round {r['round']:>2}: {r['pages']:>6} pages ({r['zero_pages']} zero), {r['bytes'] / 1024:>8.1f} KiB in "
+    return (f"round {r['round']:>2}: {r['pages']:>6} pages ({r['zero_pages']} zero), {r['bytes'] / 1000:>8.1f} KB in "
             f"{r['duration_us'] / 1000:>8.1f} ms = {rate:.2f} MB/s; {r['dirty_after']} dirtied meanwhile")
 
 

@@ -23,6 +23,7 @@ HELLO_FORM = struct.Struct("<QIIQQ32s")             # magic, version, oldest, bo
 GUEST_HEAD = struct.Struct("<QQII32s64s256sII")     # epoch, memory, vCPUs, console, name, image, command line, ranges, devices
 PREPARE_FORM = struct.Struct("<QIIQQqQ")            # epoch, digest, -, pause, guest TSC, offset, its error
 TEXT_FORM = struct.Struct("<QII160s")               # epoch, code, -, text
+COMMIT_FORM = struct.Struct("<QqQ")                 # epoch, clock offset, its error
 STATUSES = {"unknown": 0, "waiting": 1, "running": 2, "discarded": 3}
 
 CASTAGNOLI = 0x82F63B78                 # reflected
@@ -53,6 +54,10 @@ def pad(payload):
 
 def hello(boot_id=0x1AB, version=VERSION, oldest=VERSION, magic=MAGIC, tsc_hz=50_000_000, pod=b"lab"):
     return HELLO_FORM.pack(magic, version, oldest, boot_id, tsc_hz, pod)
+
+
+def commit(epoch):
+    return Record(COMMIT, COMMIT_FORM.pack(epoch, 0, 0))
 
 
 def text(epoch, words, code=1):

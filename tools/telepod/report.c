@@ -94,21 +94,29 @@ static void print_phases(const cJSON *flight, struct table *t, FILE *out)
 static void add_downtime(const cJSON *flight, struct table *t)
 {
     const cJSON *floor = field(flight, "floor");
+    const cJSON *measured = field(flight, "downtime_us");
     double downtime = field_number(flight, "downtime_us"), least = field_number(flight, "floor_us");
     char sent[TEXT_MAX];
 
     table_new_row(t);
     table_cell(t, 0, "downtime");
-    table_cell(t, 1, "%.3f ms", downtime / US_PER_MS);
-    table_cell(t, 2, "from the last instruction on %s to the first on %s", field_text(flight, "source"),
-               field_text(flight, "target"));
+    if (measured) {
+        table_cell(t, 1, "%.3f ms", downtime / US_PER_MS);
+        table_cell(t, 2, "from the pause on %s to the guest's first entry on %s, or, if it sleeps, until it may",
+                   field_text(flight, "source"), field_text(flight, "target"));
+    } else {
+        table_cell(t, 1, "-");
+        table_cell(t, 2, "the guest did not stand still, or nobody measured it");
+    }
+    if (!field(flight, "floor_us"))
+        return;
     table_new_row(t);
     table_cell(t, 0, "floor");
     table_cell(t, 1, "%.3f ms", least / US_PER_MS);
     table_cell(t, 2, "%s at %.2f MB/s, and 1.5 round trips of %.3f ms",
                bytes_text(field_number(floor, "residual_bytes"), sent), field_number(floor, "bytes_per_s") / BYTES_PER_MB,
                ms(floor, "round_trip_us"));
-    if (least > 0) {
+    if (least > 0 && measured) {
         table_new_row(t);
         table_cell(t, 0, "ratio");
         table_cell(t, 1, "%.2f", downtime / least);
@@ -122,8 +130,7 @@ static void print_sums(const cJSON *flight, struct table *t, FILE *out)
     char sent[TEXT_MAX], memory[TEXT_MAX];
 
     table_init(t, "lrl");
-    if (field_number(flight, "downtime_us") > 0)
-        add_downtime(flight, t);
+    add_downtime(flight, t);
     table_new_row(t);
     table_cell(t, 0, "total");
     table_cell(t, 1, "%.3f ms", ms(flight, "total_us"));
@@ -139,6 +146,13 @@ static void print_sums(const cJSON *flight, struct table *t, FILE *out)
         table_cell(t, 1, "+-%.3f ms", ms(clock, "offset_error_us"));
         table_cell(t, 2, "of the target's times; %.0f exchanges, best round trip %.3f ms",
                    field_number(clock, "samples"), ms(clock, "round_trip_us"));
+    }
+    if (field_number(clock, "steps") > 0) {
+        table_new_row(t);
+        table_cell(t, 0, "clock steps");
+        table_cell(t, 1, "%.3f ms", ms(clock, "step_us"));
+        table_cell(t, 2, "the largest of %.0f by which the pods' clocks moved against each other; it is in the error",
+                   field_number(clock, "steps"));
     }
     if (audit) {
         table_new_row(t);

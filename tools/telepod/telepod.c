@@ -105,7 +105,9 @@ static bool build_line(const struct client *client, struct text *line)
         put_word(line, client->words[i]);
     if (line->overflow)
         fprintf(stderr, "telepod: the command is longer than %d bytes\n", LINE_MAX_BYTES);
-    return !line->overflow;
+    else if (!line->used)
+        fputs("telepod: the command is empty\n", stderr);
+    return !line->overflow && line->used;
 }
 
 /* `console NAME` and nothing else, typed at a terminal: the operator wants the serial line itself. */

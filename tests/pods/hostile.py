@@ -1,0 +1,113 @@
+"""A peer that follows the protocol to the end and hands over a processor that none could be: what it sends is loaded into
+the real one after COMMIT. The guest may end; the pod must not."""
+import itertools
+import struct
+
+from tests.pods import intruders
+from tests.pods.two_pods import TwoPods
+from tools.lab import wire
+from tools.lab.errors import expect, expect_equal
+
+SECTION = struct.Struct("<16sIIII")         # name, version, instance, size, reserved; fields follow, padded to 8
+POLICY_AT = wire.GUEST_HEAD.size + 8 * 8 + 8 * 8 + 8 * 16 + 8 * 4 + 2 * 4   # after ranges, devices, their versions, two bools
+POLICY = struct.Struct("<IIQQII")           # version, CPUID entries, TSC Hz, XCR0, address bits, reserved
+CPUID = struct.Struct("<IIIIII")            # leaf, subleaf, EAX, EBX, ECX, EDX
+CPUID_MAX = 32
+XCR0_AT = 40                                # in the section "control"
+XCR0_AVX512 = 0xE7
+XSAVE_LEGACY_WORDS, XSAVE_HEADER = range(0, 32, 8), range(512, 576, 8)
+
+_power_ons = itertools.count(1 << 32)    # an epoch is used once for each power-on of its source
+
+
+def sections(state):
+    """Name -> (where its fields begin, bytes)."""
+    found, at = {}, 0
+    while at < len(state):
+        name, _, _, size, _ = SECTION.unpack_from(state, at)
+        found[name.rstrip(b"\0").decode()] = (at + SECTION.size, size)
+        at += SECTION.size + (size + 7) // 8 * 8
+    return found
+
+
+def state_of(records):
+    parts = [record.payload for record in records if record.kind == wire.STATE]
+    expect_equal(len(parts), 1, "STATE records of a small guest")
+    return parts[0]
+
+
+def with_state(records, state):
+    return [wire.Record(wire.STATE, state) if record.kind == wire.STATE else record for record in records]
+
+
+def commit(pods, records):
+    """Plays a source that commits. True: the guest runs, or has ended, on pod-b; else the words of the refusal."""
+    peer = wire.Peer.connect(pods.b.teleport_port)
+    for record in records:
+        if record.kind == wire.HELLO:
+            fields = list(wire.HELLO_FORM.unpack(record.payload))
+            fields[3] = next(_power_ons)
+            record = wire.Record(wire.HELLO, wire.HELLO_FORM.pack(*fields))
+        if record.kind == wire.PREPARE:
+            fields = list(wire.PREPARE_FORM.unpack(record.payload))
+            fields[1] = peer.sent_digest
+            record = wire.Record(wire.PREPARE, wire.PREPARE_FORM.pack(*fields))
+        peer.send(record)
+    epoch = intruders.epoch_of(records)
+    while (record := peer.receive()) is not None:
+        if record.kind in (wire.REFUSE, wire.ABORT):
+            break
+        if record.kind == wire.READY:
+            peer.send(wire.commit(epoch))
+        if record.kind == wire.RUNNING:
+            peer.send(wire.Record(wire.GOODBYE, struct.pack("<Q", epoch)))
+            break
+    peer.close()
+    expect(record is not None, "the pod closed the connection without a word")
+    return True if record.kind == wire.RUNNING else record.words
+
+
+def without_xsave(records):
+    """The same guest, whose policy has no XSAVE."""
+    def change(record):
+        payload = bytearray(record.payload)
+        version, count, hz, _, bits, reserved = POLICY.unpack_from(payload, POLICY_AT)
+        first = POLICY_AT + POLICY.size
+        entries = [list(CPUID.unpack_from(payload, first + i * CPUID.size)) for i in range(count)]
+        entries = [entry for entry in entries if entry[0] != 0xD]
+        for entry in entries:
+            if entry[0] == 1:
+                entry[4] &= ~(1 << 26)
+        POLICY.pack_into(payload, POLICY_AT, version, len(entries), hz, 0, bits, reserved)
+        table = b"".join(CPUID.pack(*entry) for entry in entries).ljust(CPUID_MAX * CPUID.size, b"\0")
+        payload[first:first + len(table)] = table
+        return wire.Record(record.kind, payload)
+
+    return [change(record) if record.kind == wire.GUEST else record for record in records]
+
+
+def xcr0_without_xsave(pods: TwoPods):
+    """A guest without XSAVE has no say in XCR0: on a CPU that lacks the components, loading this one would be a #GP here."""
+    records = intruders.recorded(pods)
+    state = bytearray(state_of(records))
+    struct.pack_into("<Q", state, sections(state)["control"][0] + XCR0_AT, XCR0_AVX512)
+    words = commit(pods, without_xsave(with_state(records, state)))
+    expect(words is not True and "XCR0" in words, f"it was not refused for its XCR0: {words}")
+
+
+def every_word_committed(pods: TwoPods):
+    """Each word of the processor's and the devices' state changed: refused, or loaded, and then only the guest may end."""
+    records = intruders.recorded(pods)
+    state = state_of(records)
+    ran = 0
+    for name, (at, size) in sections(state).items():
+        offsets = [*XSAVE_LEGACY_WORDS, *XSAVE_HEADER] if name == "xsave" else range(0, size, 8)
+        for offset, byte in itertools.product(offsets, (0xFF, 0x55, 0)):
+            changed = bytearray(state)
+            width = min(8, size - offset)
+            changed[at + offset:at + offset + width] = bytes([byte]) * width
+            if commit(pods, with_state(records, changed)) is True:
+                ran += 1
+                pods.b.control.must("stop clock")
+    expect(ran > 0, "no change got through to the processor: this tests nothing")
+    expect_equal(pods.b.control.must("list")["guests"], [], "guests of pod-b")
