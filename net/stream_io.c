@@ -209,15 +209,18 @@ enum err stream_write(struct stream *stream, const void *data, size_t size, bool
     while (size) {
         size_t wanted = MIN(size, WRITE_CHUNK), taken = 0;
         enum err err = ERR_BUSY;
+        bool room;
 
         if (!stream->pcb)
             return stream->error;
-        if (write_room(stream->pcb) >= wanted)
+        room = write_room(stream->pcb) >= wanted;
+        if (room)
             err = enqueue(stream, from, wanted, !push || size > wanted, &taken);
         if (err == ERR_BUSY) {
             tcp_output(stream->pcb);
-            /* It may have sent, and so have made the room. */
-            err = write_room(stream->pcb) >= wanted ? OK : wait_for_room(stream, wanted, deadline);
+            /* It may have sent, and so have made the room. If it is segments that lack, only acknowledgements free
+               them, and these come when the net thread runs: never try again without a wait. */
+            err = !room && write_room(stream->pcb) >= wanted ? OK : wait_for_room(stream, wanted, deadline);
         }
         if (err != OK)
             return err;

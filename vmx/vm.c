@@ -107,7 +107,7 @@ static enum err check_config(const struct guest_config *config, char *why, size_
     }
     uint64_t missing = guest_memory_missing_mib(config->memory_bytes);
     if (missing) {
-        snprintf(why, why_size, "it asks for %llu MiB of memory; this pod lacks %llu MiB of that",
+        snprintf(why, why_size, "it asks for %llu MiB of memory; with its page tables, this pod lacks %llu MiB",
                  (unsigned long long)(config->memory_bytes / MIB), (unsigned long long)missing);
         return ERR_NO_MEMORY;
     }

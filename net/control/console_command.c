@@ -41,14 +41,15 @@ static void wait_a_little(const struct watch *watch)
 
 /* ---- as events ---------------------------------------------------------------------------------------------------- */
 
+/* No more than what the ring can hold: a guest that prints faster than we send must not keep us here. */
 static void tell_output(struct session *session, struct watch *watch)
 {
     char text[CHUNK];
     struct vm *vm;
+    size_t count;
 
-    while (!session->closed && (vm = watched(watch))) {
-        size_t count = vm_console_read(vm, &watch->position, text, sizeof(text));
-
+    for (size_t told = 0; told < VM_CONSOLE_RING && !session->closed && (vm = watched(watch)); told += count) {
+        count = vm_console_read(vm, &watch->position, text, sizeof(text));
         if (!count)
             return;
         session_begin_event(session, "console");
@@ -56,6 +57,7 @@ static void tell_output(struct session *session, struct watch *watch)
         json_bytes(&session->json, "text", text, count);
         json_u64(&session->json, "position", watch->position);
         session_send(session);
+        thread_yield();
     }
 }
 
@@ -131,9 +133,13 @@ static void pass_output(struct session *session, struct watch *watch)
     struct vm *vm;
     size_t count;
 
-    while (!session->closed && (vm = watched(watch)) &&
-           (count = vm_console_read(vm, &watch->position, text, sizeof(text))))
+    for (size_t passed = 0; passed < VM_CONSOLE_RING && !session->closed && (vm = watched(watch)); passed += count) {
+        count = vm_console_read(vm, &watch->position, text, sizeof(text));
+        if (!count)
+            return;
         session_write_raw(session, text, count);
+        thread_yield();
+    }
 }
 
 static void pipe_raw(struct session *session, struct watch *watch)

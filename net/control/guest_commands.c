@@ -164,7 +164,7 @@ void handle_start(struct session *session, const struct command *command)
     compose(&config, recipe, command);
     file = find_file(config.image);
     if (!file) {
-        session_error(session, ERR_NOT_FOUND, "%s: the boot volume has no file %s", name, config.image);
+        session_error(session, ERR_NOT_FOUND, "%s: the loader has found no usable file %s on the boot volume", name, config.image);
         return;
     }
     if (config.cpu != POD_CPU_ANY && config.cpu >= cpu_count()) {
@@ -189,7 +189,10 @@ static void decide_doubt(struct session *session, const struct command *command,
         return;
     }
     e = teleport_force(vm, here);
-    if (e != OK)
+    if (e == ERR_BUSY)
+        session_error(session, e, "%s: the peer has answered, and COMMIT is on its way to it again: look again in a moment",
+                      command->arguments[0].text);
+    else if (e != OK)
         session_error(session, e, "%s: the doubt has just been decided", command->arguments[0].text);
     else
         session_reply_ok(session);

@@ -162,7 +162,7 @@ enum err incoming_check_guest(struct session *s, const struct msg_guest *m)
         return e;
     uint64_t missing = guest_memory_missing_mib(m->memory_bytes);
     if (missing) {
-        snprintf(why, size, "the guest has %llu MiB of memory; this pod lacks %llu MiB of that",
+        snprintf(why, size, "the guest has %llu MiB of memory; with its page tables, this pod lacks %llu MiB",
                  (unsigned long long)(m->memory_bytes / MIB), (unsigned long long)missing);
         return ERR_NO_MEMORY;
     }

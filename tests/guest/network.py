@@ -15,7 +15,7 @@ STRANGER = "10.0.0.3"
 INI = f"[pod]\nname = pod-wire\naddress = {POD_ADDRESS}/24\n"
 SIZES = (0, 56, ECHO_DATA_MAX)          # nothing, what ping sends, the largest that needs no fragments
 ROUNDS = 8
-SPOILS = (0x5555, 0x0001, 0x8000)       # over the right checksum; not 0xffff, which turns one form of zero into the other
+SPOILS = (0x5555, 0x0001, 0x8000)       # over the right checksum; 0xffff would turn one zero into the other
 # A reply's checksum is the request's and 0x0800 more, end-around: about the carry, and at both ends.
 EDGES = (0xF7FE, 0xF7FF, 0xF800, 0xFFFE, 0x0000, 0x0001)
 IDENTIFIER = 0x7E1E
@@ -23,7 +23,7 @@ SECONDS = 5                             # for an answer; it takes milliseconds
 
 
 class WiredMachine(QemuMachine):
-    """Its card is at a cable whose frames are UDP datagrams to `host_port`; there is no slirp, and so no control port."""
+    """Its card is at a cable whose frames are UDP datagrams to `host_port`; without slirp, it has no control port."""
 
     def __init__(self, settings, pod, directory, cable_port, host_port):
         super().__init__(settings, pod, directory)

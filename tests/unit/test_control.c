@@ -320,7 +320,7 @@ static void test_start(void **state)
     assert_int_equal(vm_find("clock")->config.memory_bytes, 128 * MIB);
     assert_string_equal(vm_find("clock")->config.cmdline, "hz=10");
     expect("start b", "telepod.ini has no [guest b]");
-    expect("start b image=b.elf", "the boot volume has no file b.elf");
+    expect("start b image=b.elf", "no usable file b.elf on the boot volume");
     expect("start b image=clock.elf cpu=1", "this pod has no CPU 1, only 1");
     create_result = ERR_NO_MEMORY;
     expect("start b image=clock.elf", "\"code\":\"out of memory\",\"error\":\"b could not be made: it will not fit\"");

@@ -1,5 +1,6 @@
-"""A host on a pod's Ethernet, played frame by frame: ARP, IPv4 and ICMP echo as RFC 826, 791 and 792 lay them out. Nothing
-here is shared with the pods' code or the lab host's own network stack: what a pod sends is checked down to every checksum."""
+"""A host on a pod's Ethernet, played frame by frame: ARP, IPv4 and ICMP echo as RFC 826, 791 and 792 lay them out.
+Nothing here is shared with the pods' code, or with the network stack below the lab: what a pod sends is checked down to
+every checksum."""
 import socket
 import struct
 import time
@@ -144,8 +145,8 @@ class Host:
         return arp if arp.operation == ARP_REPLY else None
 
     def receive(self, seconds):
-        """The next (from MAC, from address, Arp reply or Echo) for this host; None when none came in time. What a pod says to
-        all (its own questions, its announcements) is looked at and passed over."""
+        """The next (from MAC, from address, Arp reply or Echo) for this host, or None after the time. What a pod says
+        to all (its own questions, its announcements) is looked at and passed over."""
         deadline = time.monotonic() + seconds
         while frame := self._frame(deadline):
             target_mac, source_mac, kind, body = frame
@@ -190,5 +191,5 @@ class Host:
             raise Failure(f"no reply to {what} within {seconds} s")
         expect_equal(came[:2], (mac, socket.inet_aton(address)), f"sender of the reply to {what}")
         reply = came[2]
-        expect_equal(reply[:-1], (ECHO_REPLY, echo.identifier, echo.sequence), f"kind and numbers of the reply to {what}")
+        expect_equal(reply[:-1], (ECHO_REPLY, echo.identifier, echo.sequence), f"kind and numbers, {what}")
         expect(reply.data == echo.data, f"the reply to {what} has other data, {len(reply.data)} bytes")
