@@ -49,8 +49,8 @@ run-qemu: image tools
 
 # A test that does not compile is a test that fails: the others run all the same.
 test: image tools $(BOCHS)
-	-@$(MAKE) --no-print-directory -k -j2 $(UNIT_TESTS) $(FUZZERS)
-	@$(LAB) test $(if $(T),--only $(T))
+	-@$(MAKE) -s --no-print-directory -k -j2 $(UNIT_TESTS) $(FUZZERS)
+	@$(LAB) test $(if $(T),--only '$(T)')
 
 bench: image tools $(BOCHS)
 	@$(LAB) bench

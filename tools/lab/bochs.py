@@ -1,6 +1,10 @@
 """A pod in Bochs 3.1 with OVMF."""
+import time
+
 from . import places
 from .machine import CONTROL_PORT, TELEPORT_PORT, BaseMachine
+
+DISPLAY_SECONDS = 5
 
 RC = """\
 plugin_ctrl: unmapped=1, biosdev=0, speaker=0, parallel=0, gameport=0, serial=1, e1000=1, usb_uhci=0
@@ -39,6 +43,7 @@ class BochsMachine(BaseMachine):
     def command(self):
         BochsMachine._count += 1
         s = self.settings
+        (self.directory / "bochs.log").unlink(missing_ok=True)
         (self.directory / "rc").write_text(RC.format(
             model=s.model, cpus=s.cpus, ips=s.ips, sync=s.sync, memory_mib=s.memory_mib, ovmf=places.OVMF,
             share=places.BOCHS_SHARE, com1=self.com1.device, com2=self.com2.device,
@@ -52,3 +57,11 @@ class BochsMachine(BaseMachine):
         # vvfat's question at the end: nothing is to be written back.
         self._child.stdin.write(b"n\n")
         self._child.stdin.flush()
+        # Two that look for a free display port in the same instant take the same one, and one of them ends: one by one.
+        deadline = time.monotonic() + DISPLAY_SECONDS
+        while self.alive() and time.monotonic() < deadline and not self._has_display():
+            time.sleep(0.02)
+
+    def _has_display(self):
+        log = self.directory / "bochs.log"
+        return log.exists() and b"listening for connections" in log.read_bytes()

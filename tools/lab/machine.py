@@ -12,6 +12,7 @@ from .errors import LabError
 from .streams import ByteLog, SerialPort
 
 CONTROL_PORT, TELEPORT_PORT = 7000, 7001    # inside the pod
+STARTS_MAX = 3
 PORTS = range(21000, 32000)                 # below the host's ephemeral ports
 READY = r"ready for guests after (\d+) instructions"
 _given = set()
@@ -75,15 +76,18 @@ class BaseMachine:
         log = open(self.directory / "pod.log", "wb")
         errors = open(self.directory / "emulator.log", "wb")
         self._files = [log, errors]
-        self._child = children.spawn(self.command(), cwd=self.directory, stdin=subprocess.PIPE,
-                                     stdout=subprocess.PIPE, stderr=errors)
-        self.after_spawn()
+        for _ in range(STARTS_MAX):
+            self._child = children.spawn(self.command(), cwd=self.directory, stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, stderr=errors)
+            self.after_spawn()
+            if self.alive():
+                break
         self.log = ByteLog(self._child.stdout.fileno(), log)
         self.started = time.monotonic()
         return self
 
     def after_spawn(self):
-        pass
+        """Returns when the emulator is on its way, or has ended; then it is started again, STARTS_MAX times in all."""
 
     def alive(self):
         return self._child is not None and self._child.poll() is None
