@@ -57,7 +57,7 @@ struct vm {
     uint32_t vcpu_count;
     struct vcpu *vcpus[VCPUS_MAX];
     struct cpu *cpu;                     /* where its vCPU threads run */
-    bool teleporting;                    /* a teleport owns it: stop, pause and resume answer ERR_BUSY */
+    bool teleporting;                    /* a teleport owns it: the operator cannot stop, pause or resume it meanwhile */
     uint64_t guest_tsc_hz;               /* the TSC frequency that this guest was told */
     uint64_t pause_tsc;                  /* host TSC of the instant of the last pause (all vCPUs out of guest mode) */
     uint64_t first_entry_tsc;            /* host TSC of the first guest entry after the last vm_resume; 0: not yet */
