@@ -4,6 +4,13 @@
 #include "kernel/lib/util.h"
 
 
+uint32_t flight_facts(const struct flight *f, struct round_facts out[FLIGHT_ROUNDS_MAX])
+{
+    for (uint32_t i = 0; i < f->round_count; i++)
+        out[i] = f->rounds[i].facts;
+    return f->round_count;
+}
+
 void flight_add_phase(struct flight *f, const char *name, bool on_target, bool in_downtime, uint64_t start_ns,
                       uint64_t end_ns)
 {
@@ -38,9 +45,8 @@ static uint64_t handover_ns(const struct flight *f)
 static uint64_t best_round(const struct flight *f)
 {
     struct round_facts facts[FLIGHT_ROUNDS_MAX];
-    for (uint32_t i = 0; i < f->round_count; i++)
-        facts[i] = f->rounds[i].facts;
-    return stop_bandwidth(facts, f->round_count, f->clock.round_trip_ns);
+    uint32_t count = flight_facts(f, facts);
+    return stop_bandwidth(facts, count, f->clock.round_trip_ns);
 }
 
 /*

@@ -58,6 +58,9 @@ struct flight {
     uint64_t audit_frames, audit_different;
 };
 
+/* The facts of all rounds so far, as the stop policy wants them; returns how many. */
+uint32_t flight_facts(const struct flight *f, struct round_facts out[FLIGHT_ROUNDS_MAX]);
+
 /* Adds a phase that ran from start_ns to end_ns of the source's clock (not yet on the axis). */
 void flight_add_phase(struct flight *f, const char *name, bool on_target, bool in_downtime, uint64_t start_ns,
                       uint64_t end_ns);

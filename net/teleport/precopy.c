@@ -118,9 +118,8 @@ static enum err run_round(struct source *s, struct flight_round *r, uint32_t num
 static enum stop_decision decide(const struct source *s)
 {
     struct round_facts facts[FLIGHT_ROUNDS_MAX];
-    for (uint32_t i = 0; i < s->flight->round_count; i++)
-        facts[i] = s->flight->rounds[i].facts;
-    return stop_decide(&s->options.limits, facts, s->flight->round_count, s->flight->clock.round_trip_ns);
+    uint32_t count = flight_facts(s->flight, facts);
+    return stop_decide(&s->options.limits, facts, count, s->flight->clock.round_trip_ns);
 }
 
 enum err source_precopy(struct source *s)

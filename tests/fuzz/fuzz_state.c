@@ -8,33 +8,15 @@
 #include "vmx/guest_walk.h"
 #include "vmx/state_codec.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 #define RAM_SIZE 8192
-static uint8_t ram[RAM_SIZE];
+#include "tests/fakes/ram.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void require(int promise)
 {
     if (!promise)
         abort();
-}
-
-static bool ram_read(void *context, uint64_t gpa, void *out, size_t size)
-{
-    (void)context;
-    if (gpa > RAM_SIZE || size > RAM_SIZE - gpa)
-        return false;
-    memcpy(out, ram + gpa, size);
-    return true;
-}
-
-static bool ram_write(void *context, uint64_t gpa, const void *data, size_t size)
-{
-    (void)context;
-    if (gpa > RAM_SIZE || size > RAM_SIZE - gpa)
-        return false;
-    memcpy(ram + gpa, data, size);
-    return true;
 }
 
 static void walk_anything(const uint8_t *data, size_t size)

@@ -6,28 +6,8 @@
 #include <cmocka.h>
 #include <string.h>
 #include "kernel/arch/msr.h"
+#include "tests/fakes/ram.h"
 #include "vmx/guest_walk.h"
-
-#define RAM_SIZE 0x10000
-static uint8_t ram[RAM_SIZE];
-
-static bool ram_read(void *context, uint64_t gpa, void *out, size_t size)
-{
-    (void)context;
-    if (gpa > RAM_SIZE || size > RAM_SIZE - gpa)
-        return false;
-    memcpy(out, ram + gpa, size);
-    return true;
-}
-
-static bool ram_write(void *context, uint64_t gpa, const void *data, size_t size)
-{
-    (void)context;
-    if (gpa > RAM_SIZE || size > RAM_SIZE - gpa)
-        return false;
-    memcpy(ram + gpa, data, size);
-    return true;
-}
 
 static const struct walk_memory memory = { ram_read, ram_write, NULL };
 static uint64_t gpa;
