@@ -14,11 +14,11 @@
 #include "kernel/lib/pod_config.h"
 
 #define BOOT_INFO_MAGIC 0x746f6f42646f5054ULL /* "TPodBoot" */
-#define BOOT_INFO_VERSION 1
+#define BOOT_INFO_VERSION 2
 #define DIRECT_MAP_BASE 0xffff800000000000ULL
 #define KERNEL_BASE 0xffffffff80000000ULL
 #define BOOT_MEMORY_MAX 256
-#define BOOT_FILES_MAX 32
+#define BOOT_FILES_MAX (3 * POD_GUESTS_MAX) /* of each guest: image, initrd, disk */
 
 enum boot_memory_type {
     BOOT_MEMORY_RESERVED = 0, /* firmware, MMIO, holes: never touched as RAM */

@@ -7,7 +7,7 @@ LOADER_DIR := $(BUILD)/boot
 LOADER_EFI := $(LOADER_DIR)/BOOTX64.EFI
 LOADER_C := config config_keys console elf firmware main memory_map page_tables pages serial volume
 LOADER_S := enter
-LOADER_LIB_C := value
+LOADER_LIB_C := guest_config value
 LOADER_OBJS := $(addprefix $(LOADER_DIR)/,$(addsuffix .o,$(LOADER_C) $(LOADER_S) $(LOADER_LIB_C)))
 
 LOADER_WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes

@@ -76,8 +76,8 @@ static void section_close(struct parser *p)
             report(p, p->section_line, "this section has no %s: expected %s", section->keys[i].name,
                    section->keys[i].expected);
     }
-    if (section->check && p->errors->count == p->section_errors)
-        wrong = section->check(&p->target);
+    if (p->errors->count == p->section_errors)
+        wrong = section->finish(&p->target);
     if (wrong)
         report(p, p->section_line, "%s", wrong);
 }

@@ -13,13 +13,20 @@
  *   control_port  = 7000           default; 1 to 65535
  *   teleport_port = 7001           default; 1 to 65535, not the control port
  *   nic           = 0              default; 0 to 15
+ *   lan           = 0              default: as nic; 0 to 15
+ *   apicv         = yes            default; or no
  *   run           = teleport ...   a command to run after boot; repeatable up to POD_COMMANDS_MAX times
  *
  *   [guest clock]                  up to POD_GUESTS_MAX sections; names obey the rule of [pod] name
- *   image     = clock.elf          required: the name of a file under \telepod\
+ *   image     = clock.elf          required: the name of a file under \telepod\, or of one that will be uploaded
+ *   initrd    = initrd.img         default none; a file likewise
+ *   disk      = root.img           default none; a file likewise: what the guest's disk holds at first
+ *   disk_size = 64M                default the disk file's, rounded up; without a disk file the disk is all zero
  *   memory    = 32M                default; K, M or G behind the number, a multiple of 2M, at most 512G
  *   cpu       = any                default; or a host CPU's index, 0 to 255
- *   vcpus     = 1                  default, and for now the only choice
+ *   vcpus     = 1                  default; 1 to GUEST_VCPUS_MAX
+ *   devices   = net, entropy       default none; of net, block, console, entropy. A disk brings block with it
+ *   mac       = 02:00:00:00:00:01  default made from the pod's name and the guest's; no two guests have the same
  *   console   = log                default; or com2
  *   autostart = no                 default; or yes
  *   cmdline   = any printable text default empty
@@ -33,7 +40,7 @@
 #include "kernel/lib/pod_config.h"
 
 #define CONFIG_TEXT_MAX 65536u  /* bytes of a telepod.ini */
-#define CONFIG_LINE_MAX 384     /* characters of one line, its line end included */
+#define CONFIG_LINE_MAX 640     /* characters of one line, its line end included */
 #define CONFIG_ERRORS_MAX 16
 #define CONFIG_SENTENCE_MAX 192
 

@@ -10,6 +10,7 @@
 #include "kernel/lib/pod_config.h"
 
 #define CONFIG_NAME_RULE "up to 31 letters, digits, '-', '_' or '.', a letter first"
+#define CONFIG_FILE_RULE "a file name of up to 63 letters, digits, '-', '_' or '.', no folder"
 
 /* Where a setter writes. */
 struct config_target {
@@ -29,8 +30,8 @@ struct config_key {
 struct config_section {
     const struct config_key *keys;
     uint32_t key_count;  /* at most 32 */
-    /* Rules that join several keys: what is wrong, or NULL. The member may be NULL: there are none. */
-    const char *(*check)(const struct config_target *t);
+    /* Rules and defaults that join several keys: what is wrong, or NULL. */
+    const char *(*finish)(const struct config_target *t);
 };
 
 extern const struct config_section config_section_pod, config_section_guest;

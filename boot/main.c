@@ -25,7 +25,6 @@
 #define GUEST_FILE_MAX GIB
 #define STACK_BYTES (32 * KIB)
 #define WAIT_AFTER_ERROR_SECONDS 30
-_Static_assert(POD_GUESTS_MAX <= BOOT_FILES_MAX, "every guest may have an image of its own");
 
 #define CPUID_EXTENDED_MAX 0x80000000u
 #define CPUID_EXTENDED_FEATURES 0x80000001u
@@ -155,24 +154,32 @@ static bool file_is_loaded(const char *name)
     return false;
 }
 
-/* Each image once, however many guests use it. */
-static enum err load_guest_files(void)
+/* Each file once, however many guests use it. One that is not there may still be uploaded. */
+static void load_guest_file(const char *name, const char *guest)
 {
-    struct boot_info *info = loader.info;
+    struct boot_file *file = &loader.info->files[loader.info->file_count];
     const char *why;
 
-    for (uint32_t i = 0; i < info->config.guest_count; i++) {
-        const struct guest_config *guest = &info->config.guests[i];
+    if (!*name || file_is_loaded(name))
+        return;
+    if (volume_load(name, GUEST_FILE_MAX, file, &why) == OK) {
+        loader.info->file_count++;
+        return;
+    }
+    memset(file, 0, sizeof(*file));
+    say("warning: cannot use \\telepod\\%s: %s; guest %s cannot be started", name, why, guest);
+}
 
-        if (file_is_loaded(guest->image))
-            continue;
-        if (volume_load(guest->image, GUEST_FILE_MAX, &info->files[info->file_count], &why) == OK) {
-            info->file_count++;
-            continue;
-        }
-        memset(&info->files[info->file_count], 0, sizeof(info->files[0]));
-        say("warning: cannot use \\telepod\\%s: %s; guest %s cannot be started", guest->image, why,
-            guest->name);
+static enum err load_guest_files(void)
+{
+    const struct pod_config *config = &loader.info->config;
+
+    for (uint32_t i = 0; i < config->guest_count; i++) {
+        const struct guest_config *guest = &config->guests[i];
+
+        load_guest_file(guest->image, guest->name);
+        load_guest_file(guest->initrd, guest->name);
+        load_guest_file(guest->disk, guest->name);
     }
     volume_close();
     return OK;

@@ -5,6 +5,8 @@
 #include "kernel/lib/util.h"
 
 #define IPV4_BYTES 4
+#define MAC_BYTES 6
+#define MAC_GROUP 0x01 /* of the first byte: the address of many stations */
 #define IPV4_LOOPBACK 127
 #define IPV4_MULTICAST_FIRST 224
 #define IPV4_PREFIX_MAX 30 /* /31 and /32 leave no room for pod, peer, network and broadcast address */
@@ -113,6 +115,70 @@ bool value_word(const char *text, const char *const *words, uint32_t count, uint
         }
     }
     return false;
+}
+
+/* The index of the word of `length` characters; count: it is none of the list. */
+static uint32_t find_word(const char *text, size_t length, const char *const *words, uint32_t count)
+{
+    uint32_t i = 0;
+
+    while (i < count && !(strlen(words[i]) == length && memcmp(words[i], text, length) == 0))
+        i++;
+    return i;
+}
+
+bool value_set(const char *text, const char *const *words, uint32_t count, uint32_t *out)
+{
+    uint32_t set = 0;
+
+    if (strcmp(text, "none") == 0) {
+        *out = 0;
+        return true;
+    }
+    for (;;) {
+        size_t length = strcspn(text, ", ");
+        uint32_t i = find_word(text, length, words, count);
+
+        if (i == count || (set & BIT(i)))
+            return false;
+        set |= (uint32_t)BIT(i);
+        text += length;
+        text += strspn(text, " ");
+        if (*text == '\0')
+            break;
+        if (*text++ != ',')
+            return false;
+        text += strspn(text, " ");
+    }
+    *out = set;
+    return true;
+}
+
+static int hex_value(char c)
+{
+    if (is_digit(c))
+        return c - '0';
+    c |= 'a' ^ 'A';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool value_mac(const char *text, uint8_t out[MAC_BYTES])
+{
+    uint8_t mac[MAC_BYTES], any = 0;
+
+    for (int i = 0; i < MAC_BYTES; i++) {
+        int high = hex_value(text[0]), low = high < 0 ? -1 : hex_value(text[1]);
+
+        if (low < 0 || text[2] != (i + 1 < MAC_BYTES ? ':' : '\0'))
+            return false;
+        mac[i] = (uint8_t)(high << 4 | low);
+        any |= mac[i];
+        text += 3;
+    }
+    if (!any || (mac[0] & MAC_GROUP))
+        return false;
+    memcpy(out, mac, MAC_BYTES);
+    return true;
 }
 
 /* a.b.c.d as a number in host order; moves *text behind it. */

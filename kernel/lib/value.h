@@ -21,6 +21,10 @@ bool value_file_name(const char *text, char *out, size_t size);
 bool value_text(const char *text, char *out, size_t size);
 /* The index of `text` in a list of `count` words. */
 bool value_word(const char *text, const char *const *words, uint32_t count, uint32_t *out);
+/* "none", or words of the list behind one another, with a comma and blanks between them: bit n of *out stands for word n. */
+bool value_set(const char *text, const char *const *words, uint32_t count, uint32_t *out);
+/* aa:bb:cc:dd:ee:ff of one station: not all zero, and no group address (IEEE 802, bit 0 of the first byte). */
+bool value_mac(const char *text, uint8_t out[6]);
 /* a.b.c.d of a host (first byte 1 to 223 and not 127), in network byte order. */
 bool value_ipv4(const char *text, uint32_t *out);
 /* a.b.c.d/length with a length of 1 to 30 that leaves the address a host's; both in network byte order. */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "boot/config.h"
 #include "kernel/lib/addr.h"
+#include "kernel/lib/guest_config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -13,10 +14,23 @@ static void require(int promise)
         abort();
 }
 
+static void check_machine(const struct pod_config *config, const struct guest_config *guest)
+{
+    require(guest->vcpus >= 1 && guest->vcpus <= GUEST_VCPUS_MAX);
+    require(memchr(guest->initrd, 0, FILE_NAME_MAX) && !strpbrk(guest->initrd, "\\/"));
+    require(memchr(guest->disk, 0, FILE_NAME_MAX) && !strpbrk(guest->disk, "\\/"));
+    require(guest->disk_bytes % LARGE_PAGE_SIZE == 0 && !(guest->devices & ~GUEST_DEVICES_ALL));
+    require(!(guest->devices & GUEST_DEVICE_BLOCK) == !(guest->disk[0] || guest->disk_bytes));
+    require(!(guest->mac[0] & 1));
+    for (const struct guest_config *other = config->guests; other < guest; other++)
+        require(guest_mac_is_zero(guest->mac) || memcmp(other->mac, guest->mac, GUEST_MAC_BYTES));
+}
+
 static void check_config(const struct pod_config *config)
 {
     require(memchr(config->name, 0, POD_NAME_MAX) && config->name[0]);
     require(config->control_port && config->teleport_port && config->control_port != config->teleport_port);
+    require(config->nic <= 15 && config->lan <= 15 && config->apicv <= 1);
     require(config->guest_count <= POD_GUESTS_MAX && config->command_count <= POD_COMMANDS_MAX);
     for (uint32_t i = 0; i < config->guest_count; i++) {
         const struct guest_config *guest = &config->guests[i];
@@ -24,7 +38,8 @@ static void check_config(const struct pod_config *config)
         require(memchr(guest->name, 0, POD_NAME_MAX) && guest->name[0]);
         require(memchr(guest->image, 0, FILE_NAME_MAX) && guest->image[0] && !strpbrk(guest->image, "\\/"));
         require(memchr(guest->cmdline, 0, GUEST_CMDLINE_MAX) != NULL);
-        require(guest->memory_bytes && guest->memory_bytes % LARGE_PAGE_SIZE == 0 && guest->vcpus == 1);
+        require(guest->memory_bytes && guest->memory_bytes % LARGE_PAGE_SIZE == 0);
+        check_machine(config, guest);
     }
     for (uint32_t i = 0; i < config->command_count; i++)
         require(memchr(config->commands[i], 0, POD_COMMAND_MAX) && config->commands[i][0]);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include "boot/config.h"
 #include "kernel/lib/addr.h"
+#include "kernel/lib/guest_config.h"
 #include "kernel/lib/util.h"
 
 static struct pod_config config;
@@ -54,14 +55,21 @@ static void test_all_keys(void **state)
                              "control_port = 1\n"
                              "teleport_port = 65535\n"
                              "nic = 1\n"
+                             "lan = 2\n"
+                             "apicv = no\n"
                              "run = start clock\n"
                              "run = teleport clock 10.0.2.2:7001\n"
                              "\n"
                              "[guest clock]\n"
                              "image = clock.elf\n"
+                             "initrd = initrd.img\n"
+                             "disk = root.img\n"
+                             "disk_size = 64M\n"
                              "memory = 1G\n"
                              "cpu = 3\n"
-                             "vcpus = 1\n"
+                             "vcpus = 16\n"
+                             "devices = net, entropy,console\n"
+                             "mac = 02:00:5e:00:fF:0a\n"
                              "console = com2\n"
                              "autostart = yes\n"
                              "cmdline = rate=5 = set:10\n"));
@@ -73,11 +81,19 @@ static void test_all_keys(void **state)
     assert_int_equal(config.control_port, 1);
     assert_int_equal(config.teleport_port, 65535);
     assert_int_equal(config.nic, 1);
+    assert_int_equal(config.lan, 2);
+    assert_int_equal(config.apicv, 0);
     assert_int_equal(config.command_count, 2);
     assert_string_equal(config.commands[1], "teleport clock 10.0.2.2:7001");
     assert_int_equal(config.guest_count, 1);
     assert_string_equal(config.guests[0].name, "clock");
     assert_string_equal(config.guests[0].image, "clock.elf");
+    assert_string_equal(config.guests[0].initrd, "initrd.img");
+    assert_string_equal(config.guests[0].disk, "root.img");
+    assert_int_equal(config.guests[0].disk_bytes, 64 * MIB);
+    assert_int_equal(config.guests[0].vcpus, 16);
+    assert_int_equal(config.guests[0].devices, GUEST_DEVICES_ALL); /* the disk brings block */
+    assert_memory_equal(config.guests[0].mac, "\x02\x00\x5e\x00\xff\x0a", GUEST_MAC_BYTES);
     assert_int_equal(config.guests[0].memory_bytes, GIB);
     assert_int_equal(config.guests[0].cpu, 3);
     assert_int_equal(config.guests[0].console, GUEST_CONSOLE_COM2);
@@ -95,6 +111,8 @@ static void test_defaults(void **state)
     assert_int_equal(config.control_port, 7000);
     assert_int_equal(config.teleport_port, 7001);
     assert_int_equal(config.nic, 0);
+    assert_int_equal(config.lan, 0);
+    assert_int_equal(config.apicv, 1);
     assert_int_equal(config.command_count, 0);
     assert_int_equal(config.guests[0].memory_bytes, 32 * MIB);
     assert_int_equal(config.guests[0].cpu, POD_CPU_ANY);
@@ -102,6 +120,41 @@ static void test_defaults(void **state)
     assert_int_equal(config.guests[0].console, GUEST_CONSOLE_LOG);
     assert_int_equal(config.guests[0].autostart, 0);
     assert_string_equal(config.guests[0].cmdline, "");
+    assert_string_equal(config.guests[0].initrd, "");
+    assert_string_equal(config.guests[0].disk, "");
+    assert_int_equal(config.guests[0].disk_bytes, 0);
+    assert_int_equal(config.guests[0].devices, 0);
+    assert_true(guest_mac_is_zero(config.guests[0].mac));
+}
+
+static void test_what_follows_from_other_keys(void **state)
+{
+    (void)state;
+    assert_true(parse_string("[guest a]\nimage=i\ndevices = none\ndisk_size=2M\n[pod]\nnic = 3\n"));
+    assert_int_equal(config.lan, 3); /* the guests are where the pod is */
+    assert_int_equal(config.guests[0].devices, GUEST_DEVICE_BLOCK);
+    assert_int_equal(config.guests[0].disk_bytes, 2 * MIB);
+    assert_true(parse_string("[pod]\n[guest a]\nimage=i\nmac=02:00:00:00:00:01\n"
+                             "[guest b]\nimage=i\nmac=02:00:00:00:00:02\n[guest c]\nimage=i\n[guest d]\nimage=i\n"));
+}
+
+/* MACs that nobody chose: of stations, locally administered, and different where any name differs. */
+static void test_made_macs(void **state)
+{
+    static const char *const pods[] = { "a", "b", "ab", "pod-a", "pod-b" }, *const guests[] = { "b", "a", "", "clock" };
+    uint8_t macs[ARRAY_SIZE(pods) * ARRAY_SIZE(guests) * 2][GUEST_MAC_BYTES];
+    size_t count = 0;
+
+    (void)state;
+    for (size_t p = 0; p < ARRAY_SIZE(pods); p++)
+        for (size_t g = 0; g < ARRAY_SIZE(guests); g++)
+            for (uint32_t attempt = 0; attempt < 2; attempt++)
+                guest_mac_make(macs[count++], pods[p], guests[g], attempt);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(macs[i][0], 0x02);
+        for (size_t j = 0; j < i; j++)
+            assert_memory_not_equal(macs[i], macs[j], GUEST_MAC_BYTES);
+    }
 }
 
 static void test_forms_of_text(void **state)
@@ -170,7 +223,25 @@ static const struct mistake { const char *text; uint32_t line; const char *says;
     { "[pod]\n[guest a]\nimage = i\nmemory = 513G\n", 4, "multiple of 2M" },
     { "[pod]\n[guest a]\nimage = i\nmemory = 17592186044416M\n", 4, "multiple of 2M" },
     { "[pod]\n[guest a]\nimage = i\ncpu = 256\n", 4, "0 to 255" },
-    { "[pod]\n[guest a]\nimage = i\nvcpus = 2\n", 4, "expected 1" },
+    { "[pod]\n[guest a]\nimage = i\nvcpus = 0\n", 4, "from 1 to 16" },
+    { "[pod]\n[guest a]\nimage = i\nvcpus = 17\n", 4, "from 1 to 16" },
+    { "[pod]\n[guest a]\nimage = i\ninitrd = a/b\n", 4, "no folder" },
+    { "[pod]\n[guest a]\nimage = i\ndisk =\n", 4, "no folder" },
+    { "[pod]\n[guest a]\nimage = i\ndisk_size = 3M\n", 4, "multiple of 2M" },
+    { "[pod]\n[guest a]\nimage = i\ndevices = net,\n", 4, "some of net, block" },
+    { "[pod]\n[guest a]\nimage = i\ndevices = net net\n", 4, "some of net, block" },
+    { "[pod]\n[guest a]\nimage = i\ndevices = net, net\n", 4, "some of net, block" },
+    { "[pod]\n[guest a]\nimage = i\ndevices = sound\n", 4, "some of net, block" },
+    { "[pod]\n[guest a]\nimage = i\ndevices = block\n", 2, "no disk or disk_size" },
+    { "[pod]\n[guest a]\nimage = i\nmac = 02:00:00:00:00\n", 4, "a station's" },
+    { "[pod]\n[guest a]\nimage = i\nmac = 02:00:00:00:00:01:02\n", 4, "a station's" },
+    { "[pod]\n[guest a]\nimage = i\nmac = 02:00:00:00:00:0g\n", 4, "a station's" },
+    { "[pod]\n[guest a]\nimage = i\nmac = 03:00:00:00:00:01\n", 4, "a station's" },
+    { "[pod]\n[guest a]\nimage = i\nmac = 00:00:00:00:00:00\n", 4, "a station's" },
+    { "[pod]\n[guest a]\nimage=i\nmac=02:00:00:00:00:01\n[guest b]\nimage=i\nmac=02:00:00:00:00:01\n", 5,
+      "mac is another guest's" },
+    { "[pod]\nlan = 16\n", 2, "0 to 15" },
+    { "[pod]\napicv = maybe\n", 2, "yes or no" },
     { "[pod]\n[guest a]\nimage = i\nconsole = LOG\n", 4, "log or com2" },
     { "[pod]\n[guest a]\nimage = i\nautostart = 1\n", 4, "yes or no" },
     { "[pod]\nname = \xc3\xa9\n", 2, "byte 0xc3 in column 8" },
@@ -293,6 +364,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_keys),
         cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_what_follows_from_other_keys),
+        cmocka_unit_test(test_made_macs),
         cmocka_unit_test(test_forms_of_text),
         cmocka_unit_test(test_every_mistake_has_its_sentence),
         cmocka_unit_test(test_nul_byte),
