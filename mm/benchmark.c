@@ -60,7 +60,7 @@ enum err mm_benchmark_harvest(uint64_t *ticks)
     found.words = calloc(bitmap_word_count(found.bit_count), sizeof *found.words);
     if (!found.words)
         return ERR_NO_MEMORY;
-    enum err e = guest_memory_create(&memory, GUEST_SIZE);
+    enum err e = guest_memory_create(&memory, GUEST_SIZE, 0);
     if (e == OK) {
         e = measure(&memory, &found, ticks);
         guest_memory_destroy(&memory);

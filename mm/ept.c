@@ -117,10 +117,9 @@ uint64_t ept_tables_needed(uint64_t size)
     return tables;
 }
 
-enum err ept_map_large(struct ept *ept, struct gpa gpa, struct hpa hpa)
+/* The page directory over gpa, with the tables above it; made where they are missing. */
+static enum err directory_over(struct ept *ept, struct gpa gpa, uint64_t **directory)
 {
-    if (gpa.raw % LARGE_PAGE_SIZE || gpa.raw >> GPA_BITS || hpa.raw & ~LARGE_ADDRESS_MASK)
-        return ERR_INVALID;
     uint64_t *table = table_at(ept, ept->root.raw);
     for (unsigned level = LEVELS; level > LARGE_LEVEL; level--) {
         uint64_t *entry = &table[index_at(gpa, level)];
@@ -133,10 +132,43 @@ enum err ept_map_large(struct ept *ept, struct gpa gpa, struct hpa hpa)
         }
         table = table_at(ept, *entry);
     }
-    uint64_t *entry = &table[index_at(gpa, LARGE_LEVEL)];
+    *directory = table;
+    return OK;
+}
+
+enum err ept_map_large(struct ept *ept, struct gpa gpa, struct hpa hpa)
+{
+    if (gpa.raw % LARGE_PAGE_SIZE || gpa.raw >> GPA_BITS || hpa.raw & ~LARGE_ADDRESS_MASK)
+        return ERR_INVALID;
+    uint64_t *directory;
+    enum err e = directory_over(ept, gpa, &directory);
+    if (e != OK)
+        return e;
+    uint64_t *entry = &directory[index_at(gpa, LARGE_LEVEL)];
     if (is_present(*entry))
         return ERR_EXISTS;
     *entry = hpa.raw | LEAF_FLAGS | EPT_LARGE;
+    return OK;
+}
+
+enum err ept_map_apic_page(struct ept *ept, struct gpa gpa, struct hpa hpa)
+{
+    if (gpa.raw % PAGE_SIZE || gpa.raw >> GPA_BITS || hpa.raw & ~EPT_ADDRESS_MASK)
+        return ERR_INVALID;
+    uint64_t *directory;
+    struct hpa table;
+    enum err e = directory_over(ept, gpa, &directory);
+    if (e != OK)
+        return e;
+    uint64_t *entry = &directory[index_at(gpa, LARGE_LEVEL)];
+    if (is_present(*entry))
+        return ERR_EXISTS;
+    e = new_table(ept, &table);
+    if (e != OK)
+        return e;
+    uint64_t *leaves = table_at(ept, table.raw);
+    leaves[index_at(gpa, 1)] = hpa.raw | EPT_READ | EPT_WRITE | EPT_MEMORY_TYPE_WB | EPT_IGNORE_PAT;
+    *entry = table.raw | EPT_RWX | EPT_KEEP;
     return OK;
 }
 
@@ -211,7 +243,7 @@ enum err ept_split(struct ept *ept)
 static enum err merge_directory(struct ept *ept, uint64_t *directory)
 {
     for (unsigned i = 0; i < ENTRIES; i++) {
-        if (!is_present(directory[i]) || is_large(directory[i]))
+        if (!is_present(directory[i]) || is_large(directory[i]) || (directory[i] & EPT_KEEP))
             continue;
         const uint64_t *table = table_at(ept, directory[i]);
         uint64_t large = (table[0] & EPT_ADDRESS_MASK) | LEAF_FLAGS | EPT_LARGE;
@@ -289,7 +321,7 @@ static void harvest_table(const struct ept *ept, uint64_t *table, unsigned level
     }
     for (unsigned i = 0; i < ENTRIES; i++) {
         uint64_t entry = table[i];
-        if (!(entry & (EPT_ACCESSED | EPT_DIRTY)))
+        if (!(entry & (EPT_ACCESSED | EPT_DIRTY)) || (entry & EPT_KEEP))
             continue;
         uint64_t entry_first = first + i * frames_per_entry(level);
         table[i] = entry & ~(EPT_ACCESSED | EPT_DIRTY);

@@ -39,6 +39,7 @@ struct ept {
 #define EPT_ACCESSED BIT(8)
 #define EPT_DIRTY BIT(9)
 #define EPT_ADDRESS_MASK 0x000ffffffffff000ULL
+#define EPT_KEEP BIT(52)       /* ours, ignored by the processor: a directory entry whose table no tracking touches */
 
 enum err ept_init(struct ept *ept, const struct ept_memory *memory);
 void ept_destroy(struct ept *ept);                 /* frees all tables; not the guest's frames */
@@ -49,6 +50,13 @@ uint64_t ept_pointer(const struct ept *ept);       /* the EPTP: WB, 4 levels, A/
  * ERR_EXISTS: something is mapped there; ERR_NO_MEMORY. No INVEPT needed (it was not present).
  */
 enum err ept_map_large(struct ept *ept, struct gpa gpa, struct hpa hpa);
+/*
+ * Maps one 4 KiB page read-write, for the APIC-access page (SDM Vol. 3C, 30.4 "Virtualizing Memory-Mapped APIC
+ * Accesses"), in a 2 MiB of guest-physical addresses where nothing else lies. It is no RAM: it is never split, merged
+ * or harvested. The frame stays the caller's. Errors as ept_map_large; no INVEPT needed.
+ */
+enum err ept_map_apic_page(struct ept *ept, struct gpa gpa, struct hpa hpa);
+#define EPT_APIC_TABLES 2u     /* table pages that it may need: a directory and a page table */
 /* Table pages that a guest of `size` bytes from address 0 needs at most, split or not. */
 uint64_t ept_tables_needed(uint64_t size);
 /* Translates; false if not mapped. */

@@ -1,7 +1,7 @@
 /*
- * See mm/guest_memory.h for the contract. The EPT side is mm/ept.c's; here are the frames, the bounds, and
- * the bitmap of what the hypervisor itself wrote. That bitmap is kept whether tracking is on or not: one
- * instruction a frame is cheaper than a rule about when to call what.
+ * See mm/guest_memory.h for the contract. The EPT side is mm/ept.c's; here are the frames, their indexes,
+ * the bounds, and the bitmap of what the hypervisor itself wrote. That bitmap is kept whether tracking is on or not:
+ * one instruction a frame is cheaper than a rule about when to call what.
  */
 #include "mm/guest_memory.h"
 
@@ -33,70 +33,104 @@ static void *table_to_virt(void *context, struct hpa a)
 
 static const struct ept_memory kernel_ept_memory = { alloc_table, free_table, table_to_virt, NULL };
 
-static uint64_t large_page_count(uint64_t size) { return size >> LARGE_PAGE_SHIFT; }
+/* Where the guest sees a byte of RAM, and which byte of RAM it sees there. */
+static struct gpa ram_to_gpa(uint64_t offset)
+{
+    bool high = offset >= GUEST_LOW_RAM_END;
+    return (struct gpa){ high ? offset - GUEST_LOW_RAM_END + GUEST_HIGH_RAM_BASE : offset };
+}
+
+static uint64_t gpa_to_ram(struct gpa gpa)
+{
+    bool high = gpa.raw >= GUEST_HIGH_RAM_BASE;
+    return high ? gpa.raw - GUEST_HIGH_RAM_BASE + GUEST_LOW_RAM_END : gpa.raw;
+}
+
+static bool in_bounds(uint64_t start, uint64_t size, uint64_t limit)
+{
+    return size <= limit && start <= limit - size;
+}
+
+bool guest_memory_contains(const struct guest_memory *memory, struct gpa gpa, uint64_t size)
+{
+    if (gpa.raw < GUEST_HIGH_RAM_BASE)
+        return in_bounds(gpa.raw, size, guest_memory_low_bytes(memory->size));
+    return in_bounds(gpa.raw - GUEST_HIGH_RAM_BASE, size, guest_memory_high_bytes(memory->size));
+}
 
 /*
  * Two needs, and the larger lack counts: whole 2 MiB pages, which free memory in pieces cannot give; and
  * tables, those of the split EPT included, so that a guest which starts can also be teleported.
  */
-uint64_t guest_memory_missing_mib(uint64_t size)
+uint64_t guest_memory_missing_mib(uint64_t ram_bytes, uint64_t disk_bytes)
 {
-    uint64_t large_wanted = large_page_count(size), large_free = page_free_large_count();
-    uint64_t frames_wanted = (size >> PAGE_SHIFT) + ept_tables_needed(size), frames_free = page_free_count();
+    uint64_t bytes = ram_bytes + disk_bytes;
+    uint64_t large_wanted = bytes >> LARGE_PAGE_SHIFT, large_free = page_free_large_count();
+    uint64_t tables = ept_tables_needed(ram_bytes) + EPT_APIC_TABLES;
+    uint64_t frames_wanted = (bytes >> PAGE_SHIFT) + tables, frames_free = page_free_count();
     uint64_t missing_whole = large_wanted > large_free ? (large_wanted - large_free) * LARGE_PAGE_SIZE : 0;
     uint64_t missing_frames = frames_wanted > frames_free ? (frames_wanted - frames_free) * PAGE_SIZE : 0;
     return DIV_ROUND_UP(MAX(missing_whole, missing_frames), MIB);
 }
 
-static enum err say_what_is_missing(uint64_t size)
+static enum err say_what_is_missing(uint64_t ram_bytes, uint64_t disk_bytes)
 {
-    uint64_t wanted = size / MIB, missing = guest_memory_missing_mib(size);
+    uint64_t wanted = (ram_bytes + disk_bytes) / MIB, missing = guest_memory_missing_mib(ram_bytes, disk_bytes);
     log_error("memory", "guest memory: %llu MiB wanted, %llu MiB free, %llu MiB missing",
               (unsigned long long)wanted, (unsigned long long)(wanted > missing ? wanted - missing : 0),
               (unsigned long long)missing);
     return ERR_NO_MEMORY;
 }
 
-static enum err add_large_page(struct guest_memory *memory, uint64_t index)
+/* The next page in the order of the indexes; RAM is mapped, the disk is not. */
+static enum err add_large_page(struct guest_memory *memory)
 {
+    uint64_t offset = memory->large_page_count << LARGE_PAGE_SHIFT;
     struct hpa page;
     enum err e = page_alloc_zeroed(PAGE_ORDER_MAX, &page);
     if (e != OK)
         return e;
-    memory->large_pages[index] = page;
-    memory->size = (index + 1) << LARGE_PAGE_SHIFT;         /* from here on, destroy frees it */
-    return ept_map_large(&memory->ept, (struct gpa){ index << LARGE_PAGE_SHIFT }, page);
+    memory->large_pages[memory->large_page_count++] = page;  /* from here on, destroy frees it */
+    return offset < memory->size ? ept_map_large(&memory->ept, ram_to_gpa(offset), page) : OK;
 }
 
-static enum err create_parts(struct guest_memory *memory, uint64_t size)
+static enum err create_parts(struct guest_memory *memory)
 {
-    uint64_t pages = large_page_count(size), frames = size >> PAGE_SHIFT;
+    uint64_t frames = guest_memory_frames(memory), pages = frames / PAGES_PER_LARGE_PAGE;
     memory->large_pages = calloc(pages, sizeof memory->large_pages[0]);
     memory->written = (struct bitmap){ calloc(bitmap_word_count(frames), sizeof(uint64_t)), frames };
     if (memory->large_pages == NULL || memory->written.words == NULL)
         return ERR_NO_MEMORY;
     enum err e = ept_init(&memory->ept, &kernel_ept_memory);
     for (uint64_t i = 0; e == OK && i < pages; i++) {
-        e = add_large_page(memory, i);
+        e = add_large_page(memory);
         thread_yield();     /* zeroing GiBs takes seconds: others on this CPU go on meanwhile */
     }
     return e;
 }
 
-enum err guest_memory_create(struct guest_memory *memory, uint64_t size)
+static bool valid_size(uint64_t bytes, uint64_t maximum)
+{
+    return bytes % LARGE_PAGE_SIZE == 0 && bytes <= maximum;
+}
+
+enum err guest_memory_create(struct guest_memory *memory, uint64_t ram_bytes, uint64_t disk_bytes)
 {
     *memory = (struct guest_memory){ 0 };
-    if (size == 0 || size % LARGE_PAGE_SIZE || size > GUEST_MEMORY_MAX) {
-        log_error("memory", "guest memory: %llu bytes is no multiple of 2 MiB up to %llu MiB",
-                  (unsigned long long)size, (unsigned long long)(GUEST_MEMORY_MAX / MIB));
+    if (ram_bytes == 0 || !valid_size(ram_bytes, GUEST_MEMORY_MAX) || !valid_size(disk_bytes, GUEST_DISK_MAX)) {
+        log_error("memory", "guest memory: %llu bytes of RAM or %llu of disk are no multiple of 2 MiB up to %llu MiB",
+                  (unsigned long long)ram_bytes, (unsigned long long)disk_bytes,
+                  (unsigned long long)(GUEST_MEMORY_MAX / MIB));
         return ERR_INVALID;
     }
-    if (guest_memory_missing_mib(size))
-        return say_what_is_missing(size);
-    enum err e = create_parts(memory, size);
+    if (guest_memory_missing_mib(ram_bytes, disk_bytes))
+        return say_what_is_missing(ram_bytes, disk_bytes);
+    memory->size = ram_bytes;
+    memory->disk_size = disk_bytes;
+    enum err e = create_parts(memory);
     if (e != OK) { /* somebody took memory meanwhile, or the heap is full */
         guest_memory_destroy(memory);
-        return say_what_is_missing(size);
+        return say_what_is_missing(ram_bytes, disk_bytes);
     }
     return OK;
 }
@@ -104,90 +138,116 @@ enum err guest_memory_create(struct guest_memory *memory, uint64_t size)
 void guest_memory_destroy(struct guest_memory *memory)
 {
     ept_destroy(&memory->ept);
-    for (uint64_t i = 0; i < large_page_count(memory->size); i++)
+    for (uint64_t i = 0; i < memory->large_page_count; i++)
         page_free(memory->large_pages[i], PAGE_ORDER_MAX);
     free(memory->large_pages);
     free(memory->written.words);
     *memory = (struct guest_memory){ 0 };
 }
 
-static uint8_t *frame_at(const struct guest_memory *memory, uint64_t frame)
+/* A byte of RAM, then disk; memory is contiguous for us up to the end of the 2 MiB page. */
+static uint8_t *byte_at(const struct guest_memory *memory, uint64_t offset)
 {
-    struct hpa page = memory->large_pages[frame / PAGES_PER_LARGE_PAGE];
-    return (uint8_t *)hpa_to_virt(page) + frame % PAGES_PER_LARGE_PAGE * PAGE_SIZE;
+    struct hpa page = memory->large_pages[offset >> LARGE_PAGE_SHIFT];
+    return (uint8_t *)hpa_to_virt(page) + (offset & (LARGE_PAGE_SIZE - 1));
 }
 
-const void *guest_memory_frame(const struct guest_memory *memory, struct gfn gfn)
+static size_t contiguous(uint64_t offset, size_t size)
 {
-    return frame_at(memory, gfn.raw);
+    return MIN(size, LARGE_PAGE_SIZE - (offset & (LARGE_PAGE_SIZE - 1)));
 }
 
-static bool in_bounds(const struct guest_memory *memory, struct gpa gpa, size_t size)
+const void *guest_memory_frame(const struct guest_memory *memory, struct gfn index)
 {
-    return size <= memory->size && gpa.raw <= memory->size - size;
+    return byte_at(memory, index.raw << PAGE_SHIFT);
 }
 
-/* Bytes from here to the end of the 2 MiB page: as far as memory is contiguous for us. */
-static size_t contiguous(struct gpa gpa, size_t size)
+static void copy_out(const struct guest_memory *memory, uint64_t offset, uint8_t *to, size_t size)
 {
-    return MIN(size, LARGE_PAGE_SIZE - gpa.raw % LARGE_PAGE_SIZE);
+    while (size > 0) {
+        size_t chunk = contiguous(offset, size);
+        memcpy(to, byte_at(memory, offset), chunk);
+        to += chunk;
+        offset += chunk;
+        size -= chunk;
+    }
 }
 
-static uint8_t *byte_at(const struct guest_memory *memory, struct gpa gpa)
+/* Each word by one locked OR, after the copy: see the header on why in this order, and why any CPU may. */
+static void mark_written(struct guest_memory *memory, uint64_t first, uint64_t last)
 {
-    return frame_at(memory, gpa.raw >> PAGE_SHIFT) + (gpa.raw & PAGE_MASK);
+    for (uint64_t i = first; i <= last; i++)
+        __atomic_fetch_or(&memory->written.words[i / 64], BIT(i % 64), __ATOMIC_SEQ_CST);
+}
+
+static void copy_in(struct guest_memory *memory, uint64_t offset, const uint8_t *from, size_t size)
+{
+    uint64_t first = offset >> PAGE_SHIFT, last = (offset + size - 1) >> PAGE_SHIFT;
+    if (size == 0)
+        return;
+    while (size > 0) {
+        size_t chunk = contiguous(offset, size);
+        memcpy(byte_at(memory, offset), from, chunk);
+        from += chunk;
+        offset += chunk;
+        size -= chunk;
+    }
+    mark_written(memory, first, last);
 }
 
 enum err guest_memory_read(const struct guest_memory *memory, struct gpa gpa, void *out, size_t size)
 {
-    if (!in_bounds(memory, gpa, size))
+    if (!guest_memory_contains(memory, gpa, size))
         return ERR_RANGE;
-    for (uint8_t *to = out; size > 0;) {
-        size_t chunk = contiguous(gpa, size);
-        memcpy(to, byte_at(memory, gpa), chunk);
-        to += chunk;
-        gpa.raw += chunk;
-        size -= chunk;
-    }
+    copy_out(memory, gpa_to_ram(gpa), out, size);
     return OK;
 }
 
 enum err guest_memory_write(struct guest_memory *memory, struct gpa gpa, const void *data, size_t size)
 {
-    if (!in_bounds(memory, gpa, size))
+    if (!guest_memory_contains(memory, gpa, size))
         return ERR_RANGE;
-    if (size == 0)
-        return OK;
-    uint64_t first = gpa.raw >> PAGE_SHIFT, last = (gpa.raw + size - 1) >> PAGE_SHIFT;
-    for (const uint8_t *from = data; size > 0;) {
-        size_t chunk = contiguous(gpa, size);
-        memcpy(byte_at(memory, gpa), from, chunk);
-        from += chunk;
-        gpa.raw += chunk;
-        size -= chunk;
-    }
-    bitmap_set_range(&memory->written, first, last - first + 1);
+    copy_in(memory, gpa_to_ram(gpa), data, size);
     return OK;
 }
 
-enum err guest_memory_fill_frame(struct guest_memory *memory, struct gfn gfn, const void *data)
+enum err guest_memory_disk_read(const struct guest_memory *memory, uint64_t offset, void *out, size_t size)
 {
-    if (gfn.raw >= guest_memory_frames(memory))
+    if (!in_bounds(offset, size, memory->disk_size))
         return ERR_RANGE;
-    if (data)
-        memcpy(frame_at(memory, gfn.raw), data, PAGE_SIZE);
-    else
-        memset(frame_at(memory, gfn.raw), 0, PAGE_SIZE);
+    copy_out(memory, memory->size + offset, out, size);
     return OK;
 }
 
+enum err guest_memory_disk_write(struct guest_memory *memory, uint64_t offset, const void *data, size_t size)
+{
+    if (!in_bounds(offset, size, memory->disk_size))
+        return ERR_RANGE;
+    copy_in(memory, memory->size + offset, data, size);
+    return OK;
+}
+
+enum err guest_memory_fill_frame(struct guest_memory *memory, struct gfn index, const void *data)
+{
+    if (index.raw >= guest_memory_frames(memory))
+        return ERR_RANGE;
+    uint8_t *frame = byte_at(memory, index.raw << PAGE_SHIFT);
+    if (data)
+        memcpy(frame, data, PAGE_SIZE);
+    else
+        memset(frame, 0, PAGE_SIZE);
+    return OK;
+}
+
+/* The EPT knows the guest's frame numbers; no run of them reaches over the hole between low and high RAM. */
 static void mark_dirty(void *context, struct gfn first, uint64_t count)
 {
     struct bitmap *out = context;
+    uint64_t index = gpa_to_ram(gfn_to_gpa(first)) >> PAGE_SHIFT;
     if (count == 1)
-        bitmap_set(out, first.raw);
+        bitmap_set(out, index);
     else
-        bitmap_set_range(out, first.raw, count);
+        bitmap_set_range(out, index, count);
 }
 
 static void mark_nothing(void *context, struct gfn first, uint64_t count)
@@ -205,10 +265,12 @@ enum err guest_memory_track_start(struct guest_memory *memory)
     if (e != OK) {
         ept_merge(&memory->ept);
         log_error("memory", "dirty tracking: no memory for %llu page tables",
-                  (unsigned long long)large_page_count(memory->size));
+                  (unsigned long long)(memory->size >> LARGE_PAGE_SHIFT));
         return e;
     }
-    bitmap_clear_all(&memory->written);
+    uint64_t words = bitmap_word_count(memory->written.bit_count);
+    for (uint64_t i = 0; i < words; i++)
+        __atomic_store_n(&memory->written.words[i], 0, __ATOMIC_RELAXED);
     memory->tracking = true;
     return OK;
 }
@@ -217,12 +279,9 @@ void guest_memory_harvest(struct guest_memory *memory, struct bitmap *out)
 {
     uint64_t *written = memory->written.words, words = bitmap_word_count(memory->written.bit_count);
     ept_harvest(&memory->ept, mark_dirty, out);
-    for (uint64_t i = 0; i < words; i++) {
-        if (written[i]) {
-            out->words[i] |= written[i];
-            written[i] = 0;
-        }
-    }
+    for (uint64_t i = 0; i < words; i++)
+        if (__atomic_load_n(&written[i], __ATOMIC_RELAXED))
+            out->words[i] |= __atomic_exchange_n(&written[i], 0, __ATOMIC_SEQ_CST);
 }
 
 void guest_memory_track_stop(struct guest_memory *memory)

@@ -105,7 +105,7 @@ static enum err check_config(const struct guest_config *config, char *why, size_
         snprintf(why, why_size, "it asks for CPU %u; this pod has %u", (unsigned)config->cpu, cpu_count());
         return ERR_INVALID;
     }
-    uint64_t missing = guest_memory_missing_mib(config->memory_bytes);
+    uint64_t missing = guest_memory_missing_mib(config->memory_bytes, 0);
     if (missing) {
         snprintf(why, why_size, "it asks for %llu MiB of memory; with its page tables, this pod lacks %llu MiB",
                  (unsigned long long)(config->memory_bytes / MIB), (unsigned long long)missing);
@@ -192,7 +192,7 @@ static enum err build(struct vm **out, const struct guest_config *config, uint64
     if (e != OK)
         return e;
     struct vcpu_state *state = malloc(sizeof *state);
-    e = state ? guest_memory_create(&vm->memory, config->memory_bytes) : ERR_NO_MEMORY;
+    e = state ? guest_memory_create(&vm->memory, config->memory_bytes, 0) : ERR_NO_MEMORY;
     if (e != OK)
         vm->memory.size = 0;
     if (e == OK) {

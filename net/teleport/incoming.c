@@ -160,7 +160,7 @@ enum err incoming_check_guest(struct session *s, const struct msg_guest *m)
     enum err e = vm_policy_check(&m->policy, why, size);
     if (e)
         return e;
-    uint64_t missing = guest_memory_missing_mib(m->memory_bytes);
+    uint64_t missing = guest_memory_missing_mib(m->memory_bytes, 0);
     if (missing) {
         snprintf(why, size, "the guest has %llu MiB of memory; with its page tables, this pod lacks %llu MiB",
                  (unsigned long long)(m->memory_bytes / MIB), (unsigned long long)missing);

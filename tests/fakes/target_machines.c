@@ -190,9 +190,9 @@ enum err vm_policy_apply(struct vm *vm, const struct vm_policy *policy)
     return OK;
 }
 
-uint64_t guest_memory_missing_mib(uint64_t size)
+uint64_t guest_memory_missing_mib(uint64_t size, uint64_t disk)
 {
-    return size > POD_FRAMES_MAX * PAGE_SIZE ? size / MIB : 0;
+    return size + disk > POD_FRAMES_MAX * PAGE_SIZE ? (size + disk) / MIB : 0;
 }
 
 const void *guest_memory_frame(const struct guest_memory *memory, struct gfn gfn)

@@ -263,6 +263,43 @@ static void test_split_survives_lack_of_memory(void **state)
     m.pool.limit = NO_LIMIT;
 }
 
+/* Whatever tracking does: the page stays where it is, and nobody takes it for RAM. */
+static void test_the_apic_page_is_left_alone(void **state)
+{
+    (void)state;
+    const struct gpa apic = { 0xfee00000 };
+    const struct hpa frame = { 0x1234000 };
+    struct hpa a;
+    uint64_t tables = m.ept.table_count;
+    assert_int_equal(ept_map_apic_page(&m.ept, (struct gpa){ 5 }, frame), ERR_INVALID);
+    assert_int_equal(ept_map_apic_page(&m.ept, apic, (struct hpa){ 5 }), ERR_INVALID);
+    assert_int_equal(ept_map_apic_page(&m.ept, (struct gpa){ 0 }, frame), ERR_EXISTS);
+    assert_int_equal(ept_map_apic_page(&m.ept, apic, frame), OK);
+    assert_true(m.ept.table_count - tables <= EPT_APIC_TABLES);
+    assert_int_equal(ept_map_apic_page(&m.ept, apic, frame), ERR_EXISTS);
+    tables = m.ept.table_count;
+    for (unsigned round = 0; round < 4; round++) {
+        uint64_t *table = (uint64_t *)m.ept.root.raw, *entry = NULL;
+        for (unsigned level = 4; level > 0; level--, table = (uint64_t *)(*entry & EPT_ADDRESS_MASK)) {
+            entry = next(table, apic.raw, level);
+            *entry |= EPT_ACCESSED;
+        }
+        *entry |= EPT_DIRTY;
+        touch_some(5, 5);
+        harvest_and_compare(round % 2 == 1);    /* mark() knows no frame there */
+        assert_true(ept_translate(&m.ept, (struct gpa){ apic.raw + 0x80 }, &a));
+        assert_int_equal(a.raw, frame.raw + 0x80);
+        assert_false(ept_translate(&m.ept, (struct gpa){ apic.raw + PAGE_SIZE }, &a));
+        if (round % 2 == 0)
+            assert_int_equal(ept_split(&m.ept), OK);
+        else
+            ept_merge(&m.ept);
+        invept();
+    }
+    assert_int_equal(m.ept.table_count, tables);
+    assert_int_equal(m.ept.split_count, 0);
+}
+
 static void test_a_missing_invept_loses_writes(void **state)
 {
     (void)state;
@@ -309,6 +346,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_harvests_what_was_written, machine_create, machine_destroy),
         cmocka_unit_test_setup_teardown(test_split_and_merge_lose_no_write, machine_create, machine_destroy),
         cmocka_unit_test_setup_teardown(test_split_survives_lack_of_memory, machine_create, machine_destroy),
+        cmocka_unit_test_setup_teardown(test_the_apic_page_is_left_alone, machine_create, machine_destroy),
         cmocka_unit_test_setup_teardown(test_a_missing_invept_loses_writes, machine_create, machine_destroy),
         cmocka_unit_test(test_table_bound),
         cmocka_unit_test(test_lack_of_memory_for_the_first_tables),

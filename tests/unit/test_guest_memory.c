@@ -9,16 +9,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <cmocka.h>
 #define PAGE_DIRECT_MAP 0
 #include "mm/guest_memory.c"
 
 #define SIZE (6 * MIB)
 #define SIZE_FRAMES (SIZE / PAGE_SIZE)
+#define DISK (4 * MIB)
+#define ALL_FRAMES ((SIZE + DISK) / PAGE_SIZE)
 
 static uint64_t frames_left, frames_at_start;
 static uint64_t allocations_until_failure;      /* UINT64_MAX: none fails */
 static char last_error[256];
+static uint8_t *arena;                          /* large pages come from here, untouched, when it is set */
+static uint64_t arena_taken;
 
 enum err page_alloc_zeroed(unsigned order, struct hpa *out)
 {
@@ -26,6 +31,10 @@ enum err page_alloc_zeroed(unsigned order, struct hpa *out)
     if (frames > frames_left || allocations_until_failure-- == 0)
         return ERR_NO_MEMORY;
     frames_left -= frames;
+    if (arena && order == PAGE_ORDER_MAX) {
+        out->raw = (uint64_t)arena + LARGE_PAGE_SIZE * arena_taken++;
+        return OK;
+    }
     void *block = aligned_alloc(frames * PAGE_SIZE, frames * PAGE_SIZE);
     out->raw = (uint64_t)memset(block, 0, frames * PAGE_SIZE);
     return OK;
@@ -34,6 +43,8 @@ enum err page_alloc_zeroed(unsigned order, struct hpa *out)
 void page_free(struct hpa base, unsigned order)
 {
     frames_left += BIT(order);
+    if (arena && order == PAGE_ORDER_MAX)
+        return;
     free((void *)base.raw);
 }
 
@@ -53,8 +64,8 @@ void log_error(const char *room, const char *format, ...)
 }
 
 static struct guest_memory memory;
-static uint64_t dirty_words[SIZE_FRAMES / 64];
-static struct bitmap dirty = { dirty_words, SIZE_FRAMES };
+static uint64_t dirty_words[ALL_FRAMES / 64];
+static struct bitmap dirty = { dirty_words, ALL_FRAMES };
 
 static int setup(void **state)
 {
@@ -62,8 +73,8 @@ static int setup(void **state)
     frames_left = frames_at_start = 64 * MIB / PAGE_SIZE;
     allocations_until_failure = UINT64_MAX;
     memset(dirty_words, 0, sizeof dirty_words);
-    assert_int_equal(guest_memory_create(&memory, SIZE), OK);
-    assert_true(yields >= SIZE / LARGE_PAGE_SIZE); /* nobody waits until all is zero */
+    assert_int_equal(guest_memory_create(&memory, SIZE, DISK), OK);
+    assert_true(yields >= (SIZE + DISK) / LARGE_PAGE_SIZE); /* nobody waits until all is zero */
     return 0;
 }
 
@@ -124,7 +135,7 @@ static void test_fills_frames(void **state)
     assert_int_equal(guest_memory_fill_frame(&memory, (struct gfn){ 600 }, NULL), OK);
     memset(page, 0, sizeof page);
     assert_memory_equal(guest_memory_frame(&memory, (struct gfn){ 600 }), page, PAGE_SIZE);
-    assert_int_equal(guest_memory_fill_frame(&memory, (struct gfn){ SIZE_FRAMES }, page), ERR_RANGE);
+    assert_int_equal(guest_memory_fill_frame(&memory, (struct gfn){ ALL_FRAMES }, page), ERR_RANGE);
     assert_int_equal(guest_memory_fill_frame(&memory, (struct gfn){ UINT64_MAX }, page), ERR_RANGE);
     guest_memory_harvest(&memory, &dirty);
     assert_int_equal(bitmap_count(&dirty), 0);
@@ -165,21 +176,26 @@ static void test_refuses_sizes_and_says_what_is_missing(void **state)
 {
     (void)state;
     struct guest_memory other;
-    assert_int_equal(guest_memory_create(&other, 0), ERR_INVALID);
-    assert_int_equal(guest_memory_create(&other, MIB), ERR_INVALID);
-    assert_int_equal(guest_memory_create(&other, GUEST_MEMORY_MAX + LARGE_PAGE_SIZE), ERR_INVALID);
+    assert_int_equal(guest_memory_create(&other, 0, 0), ERR_INVALID);
+    assert_int_equal(guest_memory_create(&other, MIB, 0), ERR_INVALID);
+    assert_int_equal(guest_memory_create(&other, SIZE, MIB), ERR_INVALID);
+    assert_int_equal(guest_memory_create(&other, SIZE, GUEST_DISK_MAX + LARGE_PAGE_SIZE), ERR_INVALID);
+    assert_int_equal(guest_memory_create(&other, GUEST_MEMORY_MAX + LARGE_PAGE_SIZE, 0), ERR_INVALID);
     uint64_t before = frames_left;
-    assert_int_equal(guest_memory_create(&other, 512 * MIB), ERR_NO_MEMORY);
+    assert_int_equal(guest_memory_create(&other, 512 * MIB, 0), ERR_NO_MEMORY);
     assert_int_equal(frames_left, before);
     assert_non_null(strstr(last_error, "512 MiB wanted, "));
     assert_non_null(strstr(last_error, " MiB missing"));
-    assert_int_equal(guest_memory_missing_mib(2 * MIB), 0);
+    assert_int_equal(guest_memory_missing_mib(2 * MIB, 0), 0);
     frames_left = 511;
-    assert_int_equal(guest_memory_missing_mib(2 * MIB), 2);
+    assert_int_equal(guest_memory_missing_mib(2 * MIB, 0), 2);
     frames_left = 512;                                  /* the page itself, and no tables */
-    assert_int_equal(guest_memory_missing_mib(2 * MIB), 1);
-    frames_left = 516;
-    assert_int_equal(guest_memory_missing_mib(2 * MIB), 0);
+    assert_int_equal(guest_memory_missing_mib(2 * MIB, 0), 1);
+    frames_left = 512 + 4 + EPT_APIC_TABLES;
+    assert_int_equal(guest_memory_missing_mib(2 * MIB, 0), 0);
+    assert_int_equal(guest_memory_missing_mib(2 * MIB, 6 * MIB), 6);   /* the disk counts */
+    assert_int_equal(guest_memory_create(&other, 2 * MIB, 6 * MIB), ERR_NO_MEMORY);
+    assert_non_null(strstr(last_error, "8 MiB wanted, 2 MiB free, 6 MiB missing"));
     frames_left = before;
 }
 
@@ -190,10 +206,10 @@ static void test_a_failure_half_way_frees_all(void **state)
     for (uint64_t n = 0;; n++) {
         struct guest_memory other;
         allocations_until_failure = n;
-        enum err e = guest_memory_create(&other, SIZE);
+        enum err e = guest_memory_create(&other, SIZE, DISK);
         allocations_until_failure = UINT64_MAX;
         if (e == OK) {
-            assert_int_equal(n, 6);                     /* 3 pages, 3 tables */
+            assert_int_equal(n, 8);                     /* 5 pages, 3 tables */
             guest_memory_destroy(&other);
             break;
         }
@@ -211,6 +227,92 @@ static void test_a_failure_half_way_frees_all(void **state)
     allocations_until_failure = UINT64_MAX;
 }
 
+static void test_the_disk_lies_behind_the_ram(void **state)
+{
+    (void)state;
+    uint8_t in[5000], out[5000];
+    memset(in, 0xd1, sizeof in);
+    assert_int_equal(guest_memory_frames(&memory), ALL_FRAMES);
+    assert_int_equal(guest_memory_ram_frames(&memory), SIZE_FRAMES);
+    const uint64_t places[] = { 0, 2 * MIB - 100, DISK - sizeof in };
+    for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
+        assert_int_equal(guest_memory_disk_write(&memory, places[i], in, sizeof in), OK);
+        assert_int_equal(guest_memory_disk_read(&memory, places[i], out, sizeof out), OK);
+        assert_memory_equal(in, out, sizeof in);
+    }
+    const uint64_t outside[] = { DISK - sizeof in + 1, DISK, UINT64_MAX, UINT64_MAX - sizeof in + 1 };
+    for (unsigned i = 0; i < ARRAY_SIZE(outside); i++) {
+        assert_int_equal(guest_memory_disk_write(&memory, outside[i], in, sizeof in), ERR_RANGE);
+        assert_int_equal(guest_memory_disk_read(&memory, outside[i], out, sizeof out), ERR_RANGE);
+    }
+    const uint8_t *first = guest_memory_frame(&memory, (struct gfn){ SIZE_FRAMES });
+    assert_int_equal(first[0], 0xd1);
+    assert_int_equal(guest_memory_read(&memory, (struct gpa){ SIZE }, out, 1), ERR_RANGE);  /* no way around the device */
+    struct hpa a;
+    assert_false(ept_translate(&memory.ept, (struct gpa){ SIZE }, &a));
+
+    assert_int_equal(guest_memory_track_start(&memory), OK);
+    assert_int_equal(guest_memory_disk_write(&memory, PAGE_SIZE * 3 - 1, in, 2), OK);
+    guest_memory_harvest(&memory, &dirty);
+    assert_int_equal(bitmap_count(&dirty), 2);
+    assert_true(bitmap_test(&dirty, SIZE_FRAMES + 2));
+    assert_true(bitmap_test(&dirty, SIZE_FRAMES + 3));
+    guest_memory_track_stop(&memory);
+}
+
+/* 3 GiB and 6 MiB: the last three large pages are the guest's from 4 GiB on. */
+static void test_ram_beyond_3_gib_begins_at_4_gib(void **state)
+{
+    (void)state;
+    enum { LOW_FRAMES = 3 * GIB / PAGE_SIZE };
+    const uint64_t size = 3 * GIB + SIZE, frames = (size + DISK) / PAGE_SIZE;
+    struct guest_memory big;
+    uint8_t byte = 7, out = 0;
+    size_t mapped = size + DISK + LARGE_PAGE_SIZE;
+    void *space = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_ptr_not_equal(space, MAP_FAILED);
+    arena = (uint8_t *)ALIGN_UP((uint64_t)space, LARGE_PAGE_SIZE);
+    arena_taken = 0;
+    frames_left = 5 * GIB / PAGE_SIZE;
+    assert_int_equal(guest_memory_create(&big, size, DISK), OK);
+    assert_int_equal(guest_memory_frames(&big), frames);
+
+    const uint64_t no_ram[] = { 3 * GIB, 4 * GIB - 1, 3 * GIB - 1, 4 * GIB + SIZE - 1, 4 * GIB + SIZE };
+    for (unsigned i = 0; i < ARRAY_SIZE(no_ram); i++)
+        assert_int_equal(guest_memory_write(&big, (struct gpa){ no_ram[i] }, "xy", 2), ERR_RANGE);
+    assert_true(guest_memory_contains(&big, (struct gpa){ 3 * GIB - 1 }, 1));
+    assert_false(guest_memory_contains(&big, (struct gpa){ 0 }, 3 * GIB + 1));
+    assert_true(guest_memory_contains(&big, (struct gpa){ 4 * GIB }, SIZE));
+    struct hpa a;
+    assert_false(ept_translate(&big.ept, (struct gpa){ 3 * GIB }, &a));
+    assert_true(ept_translate(&big.ept, (struct gpa){ 4 * GIB + 5 }, &a));
+    assert_int_equal(a.raw, (uint64_t)guest_memory_frame(&big, (struct gfn){ LOW_FRAMES }) + 5);
+
+    uint64_t *words = calloc(bitmap_word_count(frames), sizeof *words);
+    struct bitmap found = { words, frames };
+    assert_int_equal(guest_memory_track_start(&big), OK);
+    uint64_t *table = (uint64_t *)big.ept.root.raw;
+    for (unsigned level = 4; level > 0; level--) {      /* the processor writes to 4 GiB + 4 MiB + 0x3000 */
+        uint64_t *entry = &table[(4 * GIB + 4 * MIB + 0x3000) >> (12 + 9 * (level - 1)) & 511];
+        *entry |= level == 1 ? EPT_ACCESSED | EPT_DIRTY : EPT_ACCESSED;
+        table = (uint64_t *)(*entry & EPT_ADDRESS_MASK);
+    }
+    assert_int_equal(guest_memory_write(&big, (struct gpa){ 4 * GIB + 0x1000 }, &byte, 1), OK);
+    assert_int_equal(guest_memory_read(&big, (struct gpa){ 4 * GIB + 0x1000 }, &out, 1), OK);
+    assert_int_equal(out, 7);
+    assert_int_equal(guest_memory_disk_write(&big, 0, &byte, 1), OK);
+    guest_memory_harvest(&big, &found);
+    assert_int_equal(bitmap_count(&found), 3);
+    assert_true(bitmap_test(&found, LOW_FRAMES + 1));
+    assert_true(bitmap_test(&found, LOW_FRAMES + 1024 + 3));
+    assert_true(bitmap_test(&found, size / PAGE_SIZE));
+    free(words);
+    guest_memory_destroy(&big);
+    arena = NULL;
+    munmap(space, mapped);
+    frames_left = frames_at_start - (SIZE + DISK) / PAGE_SIZE - memory.ept.table_count;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +320,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fills_frames, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tracks_both_kinds_of_writers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refuses_sizes_and_says_what_is_missing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_disk_lies_behind_the_ram, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ram_beyond_3_gib_begins_at_4_gib, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_failure_half_way_frees_all, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -94,7 +94,7 @@ static bool translate(struct vcpu *vcpu, const struct string_io *io, uint64_t gp
             vcpu_inject_exception_error(vcpu, VECTOR_PF, error_code);
             return false;
         }
-        if (result == WALK_NO_RAM || gpa[i] >= vcpu->vm->memory.size) {
+        if (result == WALK_NO_RAM || !guest_memory_contains(&vcpu->vm->memory, (struct gpa){ gpa[i] }, 1)) {
             vcpu_stop_guest(vcpu, "string I/O at linear address 0x%llx reaches outside its %llu MiB, RIP 0x%llx",
                             (unsigned long long)io->linear, (unsigned long long)vcpu->vm->memory.size / MIB,
                             (unsigned long long)vmcs_read(GUEST_RIP));
