@@ -59,10 +59,22 @@ static enum err audit(struct source *s)
     return OK;
 }
 
+static teleport_departed *on_departure;
+
+void teleport_on_departure(teleport_departed *fn) { on_departure = fn; }
+
+static void tell_departure(const struct source *s)
+{
+    const struct teleport_departure to = { s->flight->target, s->options.address, s->peer_control_port };
+    if (on_departure)
+        on_departure(s->vm, &to);
+}
+
 static void finish_moved(struct source *s)
 {
     struct msg_goodbye goodbye = { .epoch = s->epoch };
     s->vm->state = VM_MOVED;
+    tell_departure(s);
     s->flight->outcome = "moved";
     s->flight->end_ns = teleport_now_ns() - s->flight->origin_ns;
     source_count_bytes(s);

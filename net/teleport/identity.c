@@ -10,10 +10,12 @@
 #include "net/teleport/messages.h"
 
 static char pod_name[POD_NAME_MAX];
+static uint16_t pod_control_port;
 
-void teleport_set_pod_name(const char *name)
+void teleport_set_identity(const struct pod_config *config)
 {
-    snprintf(pod_name, sizeof pod_name, "%s", name);
+    snprintf(pod_name, sizeof pod_name, "%s", config->name);
+    pod_control_port = config->control_port;
 }
 
 const char *teleport_pod_name(void) { return pod_name; }
@@ -34,7 +36,8 @@ uint64_t teleport_boot_id(void)
 struct msg_hello teleport_hello(void)
 {
     struct msg_hello hello = { .magic = WIRE_MAGIC, .version = WIRE_VERSION, .version_oldest = WIRE_VERSION_OLDEST,
-                               .boot_id = teleport_boot_id(), .tsc_hz = time_tsc_hz() };
+                               .boot_id = teleport_boot_id(), .tsc_hz = time_tsc_hz(),
+                               .control_port = pod_control_port };
     memcpy(hello.pod, pod_name, sizeof hello.pod);
     return hello;
 }

@@ -122,7 +122,7 @@ static void listener_thread(void *argument)
 enum err teleport_listen(const struct pod_config *config)
 {
     struct stream_listener *listener;
-    teleport_set_pod_name(config->name);
+    teleport_set_identity(config);
     enum err e = stream_listen(&listener, config->teleport_port);
     if (e)
         return e;

@@ -85,6 +85,7 @@ static const struct field hello_fields[] = {
     FIELD(struct msg_hello, magic, 0),          FIELD(struct msg_hello, version, 0),
     FIELD(struct msg_hello, version_oldest, 0), FIELD(struct msg_hello, boot_id, 0),
     FIELD(struct msg_hello, tsc_hz, 0),         FIELD_ARRAY(struct msg_hello, pod, 0),
+    FIELD(struct msg_hello, control_port, UINT16_MAX), FIELD(struct msg_hello, reserved, 0),
 };
 static const struct field guest_fields[] = {
     FIELD(struct msg_guest, epoch, 0),

@@ -22,6 +22,8 @@ struct msg_hello {
     uint64_t boot_id;             /* of the sender's power-on: a pod that restarted remembers nothing */
     uint64_t tsc_hz;
     char pod[POD_NAME_MAX];
+    uint32_t control_port;        /* TCP, where the sender's operator is served: consoles follow a guest there */
+    uint32_t reserved;
 };
 
 #define MEMORY_RANGES_MAX 8

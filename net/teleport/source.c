@@ -111,6 +111,7 @@ static enum err negotiate(struct source *s)
         return e;
     memcpy(s->flight->target, theirs.pod, sizeof s->flight->target);
     s->flight->target_tsc_hz = theirs.tsc_hz;
+    s->peer_control_port = (uint16_t)theirs.control_port;
     e = channel_expect(&s->channel, RECORD_ACCEPT, &accept);
     if (!e && accept.epoch != s->epoch)
         e = source_fault(s, ERR_PROTOCOL, "ACCEPT names another epoch");

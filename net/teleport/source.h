@@ -33,6 +33,7 @@ struct source {
     uint64_t pause_tsc;          /* no vCPU in guest mode from here on */
     uint64_t guest_tsc;          /* the guest's at that instant */
     struct msg_running running;
+    uint16_t peer_control_port;
     /* in doubt */
     struct flight own_flight;
     bool asking;                 /* a thread asks the peer */

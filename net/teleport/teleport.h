@@ -45,6 +45,16 @@ enum err teleport_send(struct vm *vm, const struct teleport_options *options, te
  */
 enum err teleport_force(struct vm *vm, bool here);
 
+/* Where a guest has gone: what the peer said of itself, and where it was reached. */
+struct teleport_departure {
+    const char *pod;
+    uint32_t address;              /* network byte order */
+    uint16_t control_port;         /* 0: it did not say */
+};
+/* Called once for each guest that runs on a peer now, from a teleport's thread, before the guest's image here is freed. */
+typedef void teleport_departed(const struct vm *vm, const struct teleport_departure *to);
+void teleport_on_departure(teleport_departed *fn);
+
 /* Accepts teleports on config->teleport_port from now on. */
 enum err teleport_listen(const struct pod_config *config);
 
@@ -52,7 +62,7 @@ enum err teleport_listen(const struct pod_config *config);
 uint64_t teleport_boot_id(void);
 uint64_t teleport_now_ns(void);          /* this pod's clock as the wire has it */
 const char *teleport_pod_name(void);
-void teleport_set_pod_name(const char *name);   /* at most POD_NAME_MAX - 1 characters are kept */
+void teleport_set_identity(const struct pod_config *config);   /* what HELLO says of us */
 
 /* Our HELLO, for either side. */
 struct msg_hello teleport_hello(void);

@@ -98,7 +98,7 @@ static void messages_survive_the_round_trip(void **state)
         assert_true(section_wire_size(section) <= MESSAGE_WIRE_MAX);
         memset(message, 0, sizeof message);
         if (type == RECORD_HELLO)
-            *(struct msg_hello *)message = (struct msg_hello){ WIRE_MAGIC, WIRE_VERSION, WIRE_VERSION, 5, 6, "pod" };
+            *(struct msg_hello *)message = (struct msg_hello){ WIRE_MAGIC, WIRE_VERSION, WIRE_VERSION, 5, 6, "pod", 7000, 0 };
         if (type == RECORD_GUEST)
             *(struct msg_guest *)message = (struct msg_guest){ .epoch = 1, .memory_bytes = 2 * MIB, .vcpus = 1, .name = "g" };
         uint32_t length = message_encode(type, message, wire);
@@ -112,7 +112,7 @@ static void messages_survive_the_round_trip(void **state)
 
 static enum err hello(uint64_t magic, uint32_t version, uint32_t oldest)
 {
-    struct msg_hello m = { magic, version, oldest, 1, 1, "pod" }, out;
+    struct msg_hello m = { magic, version, oldest, 1, 1, "pod", 7000, 0 }, out;
     uint8_t wire[MESSAGE_WIRE_MAX];
     uint32_t length = message_encode(RECORD_HELLO, &m, wire);
     return message_decode(RECORD_HELLO, &out, wire, length, why, sizeof why);

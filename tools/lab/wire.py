@@ -19,7 +19,7 @@ NAMES = ["", "HELLO", "GUEST", "ACCEPT", "REFUSE", "CLOCK_PING", "CLOCK_PONG", "
 
 MAGIC = int.from_bytes(b"TELEPOD1", "little")
 VERSION = 1
-HELLO_FORM = struct.Struct("<QIIQQ32s")             # magic, version, oldest, boot id, TSC Hz, pod
+HELLO_FORM = struct.Struct("<QIIQQ32sII")           # magic, version, oldest, boot id, TSC Hz, pod, control port, -
 GUEST_HEAD = struct.Struct("<QQII32s64s512sII")     # epoch, memory, vCPUs, console, name, image, command line, ranges, devices
 PREPARE_FORM = struct.Struct("<QIIQQqQ")            # epoch, digest, -, pause, guest TSC, offset, its error
 TEXT_FORM = struct.Struct("<QII160s")               # epoch, code, -, text
@@ -53,7 +53,7 @@ def pad(payload):
 
 
 def hello(boot_id=0x1AB, version=VERSION, oldest=VERSION, magic=MAGIC, tsc_hz=50_000_000, pod=b"lab"):
-    return HELLO_FORM.pack(magic, version, oldest, boot_id, tsc_hz, pod)
+    return HELLO_FORM.pack(magic, version, oldest, boot_id, tsc_hz, pod, 0, 0)
 
 
 def commit(epoch):
