@@ -6,7 +6,7 @@ PURE_SRCS := $(wildcard kernel/lib/*.c) \
     kernel/acpi_tables.c kernel/pci_route.c \
     mm/buddy.c mm/ept.c \
     vmx/fields.c vmx/controls.c vmx/cpuid.c vmx/cpuid_build.c vmx/cpuid_features.c vmx/policy.c vmx/sections.c vmx/state_codec.c vmx/reset.c \
-    vmx/guest_walk.c \
+    vmx/guest_walk.c vmx/platform_parts.c \
     $(wildcard vmx/devices/*.c vmx/loader/*.c) \
     net/port/ack_merge.c net/port/arena.c net/port/checksum.c \
     net/control/command.c net/control/words.c net/control/line.c \

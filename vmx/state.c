@@ -34,7 +34,7 @@ static void capture_image(void *arg)
     struct vm *vm = t->vm;
     vcpu_capture(vm->vcpus[0], &t->image->vcpu);
     t->image->lapic = vm->vcpus[0]->lapic;
-    t->image->uart = vm->uart;
+    t->image->uart = vm->platform.uart;
     t->image->clock = (struct state_clock){ vm->pause_guest_tsc, vm->guest_tsc_hz };
 }
 
@@ -58,7 +58,7 @@ static void apply_image(void *arg)
     struct vm *vm = t->vm;
     vcpu_apply(vm->vcpus[0], &t->image->vcpu);
     vm->vcpus[0]->lapic = t->image->lapic;
-    vm->uart = t->image->uart;
+    vm->platform.uart = t->image->uart;
     vm->pause_tsc = time_now();
     vm->pause_guest_tsc = t->image->clock.guest_tsc;
     clock_set(&vm->clock, vm->pause_guest_tsc, vm->pause_tsc);

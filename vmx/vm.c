@@ -199,7 +199,7 @@ static enum err build(struct vm **out, const struct guest_config *config, uint64
         struct vcpu_creation creation = { vm, state, OK };
         vcpu_state_reset(state, entry);
         vm_policy_default(vm);
-        uart_reset(&vm->uart);
+        platform_init(vm);
         cpu_call(vm->cpu, create_vcpu, &creation);
         e = creation.result;
     }

@@ -17,7 +17,7 @@
 #include "kernel/spinlock.h"
 #include "mm/guest_memory.h"
 #include "vmx/clock.h"
-#include "vmx/devices/uart.h"
+#include "vmx/platform.h"
 #include "vmx/state.h"
 
 #define VMS_MAX 32
@@ -71,7 +71,8 @@ struct vm {
     uint64_t pause_guest_tsc;            /* the guest's TSC at pause_tsc: it may never be behind it */
     struct vm_policy policy;             /* CPUID as this guest sees it */
     struct guest_clock clock;
-    struct uart uart;                    /* COM1 */
+    struct spinlock device_lock;         /* protects platform, console and input; any CPU, held briefly */
+    struct platform platform;
     char line[VM_CONSOLE_LINE];          /* console output that has not yet been logged */
     uint32_t line_length;
     struct vm_strays stray_ports, stray_msrs;

@@ -59,7 +59,7 @@ struct console_input {
 static void receive(void *arg)
 {
     struct console_input *input = arg;
-    input->taken = uart_receive(&input->vm->uart, input->bytes, input->size);
+    input->taken = uart_receive(&input->vm->platform.uart, input->bytes, input->size);
 }
 
 size_t vm_console_write(struct vm *vm, const char *bytes, size_t size)

@@ -13,6 +13,7 @@ packages="
     dpkg-dev xz-utils patch
     gnu-efi ovmf qemu-system-x86
     libcmocka-dev libcjson-dev
+    libzycore-dev acpica-tools
     clang libclang-rt-14-dev
 "
 

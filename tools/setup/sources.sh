@@ -1,6 +1,6 @@
 #!/bin/sh
 # sources.sh DEST: guarantees the unpacked and patched Debian sources of what we build ourselves, as
-# DEST/newlib, DEST/lwip and DEST/inih, and DEST/versions, which names them.
+# DEST/newlib, DEST/lwip, DEST/inih and DEST/zydis, and DEST/versions, which names them.
 #
 # Each comes as a Debian source package (apt checks the archive's signature and every file's hash against
 # it), from bookworm, or from the next suite whose files the mirror really has. Needs dpkg-dev, not root.
@@ -12,9 +12,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 # Our folder name, Debian's source package, a file by which the unpacked tree is known.
 table="
-    newlib newlib  newlib/libc/string/memcpy.c
-    lwip   lwip    src/core/tcp.c
-    inih   libinih ini.c
+    newlib newlib   newlib/libc/string/memcpy.c
+    lwip   lwip     src/core/tcp.c
+    inih   libinih  ini.c
+    zydis  zydis    src/Decoder.c
 "
 suites="bookworm trixie forky sid"
 

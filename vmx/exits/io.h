@@ -1,4 +1,4 @@
-/* Between IN/OUT (io.c) and INS/OUTS (io_string.c): the ports' bytes, and the exit qualification. */
+/* Between IN/OUT (io.c) and INS/OUTS (io_string.c): the exit qualification. */
 #ifndef TELEPOD_EXITS_IO_H
 #define TELEPOD_EXITS_IO_H
 
@@ -13,8 +13,6 @@
 #define IO_REP BIT(5)
 #define IO_PORT(q) ((uint16_t)((q) >> 16))
 
-uint8_t io_read_byte(struct vcpu *vcpu, uint16_t port);
-void io_write_byte(struct vcpu *vcpu, uint16_t port, uint8_t value);
 enum exit_action exit_io_string(struct vcpu *vcpu, uint64_t qualification);
 
 #endif

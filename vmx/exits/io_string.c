@@ -2,9 +2,11 @@
  * INS and OUTS: one element an exit; with a REP prefix the instruction is executed again until its count is 0, so
  * that it can be interrupted as on a processor. The operand goes through the guest's paging and takes its faults.
  */
+#include <string.h>
 #include "kernel/arch/insn.h"
 #include "kernel/arch/trap.h"
 #include "kernel/lib/util.h"
+#include "vmx/bus.h"
 #include "vmx/exits/io.h"
 #include "vmx/guest_walk.h"
 #include "vmx/vcpu.h"
@@ -106,16 +108,19 @@ static bool translate(struct vcpu *vcpu, const struct string_io *io, uint64_t gp
 
 static void transfer(struct vcpu *vcpu, const struct string_io *io, uint16_t port, const uint64_t gpa[4])
 {
-    for (unsigned i = 0; i < io->size; i++) {
-        uint8_t byte = 0;
-        if (io->in) {
-            byte = io_read_byte(vcpu, (uint16_t)(port + i));
-            write_ram(vcpu->vm, gpa[i], &byte, 1);
-        } else {
-            read_ram(vcpu->vm, gpa[i], &byte, 1);
-            io_write_byte(vcpu, (uint16_t)(port + i), byte);
-        }
+    uint8_t bytes[4] = { 0 };
+    uint32_t value = 0;
+    if (io->in) {
+        value = bus_port_read(vcpu, port, io->size);
+        memcpy(bytes, &value, sizeof bytes);
+        for (unsigned i = 0; i < io->size; i++)
+            write_ram(vcpu->vm, gpa[i], &bytes[i], 1);
+        return;
     }
+    for (unsigned i = 0; i < io->size; i++)
+        read_ram(vcpu->vm, gpa[i], &bytes[i], 1);
+    memcpy(&value, bytes, sizeof value);
+    bus_port_write(vcpu, port, io->size, value);
 }
 
 static void add_to(struct vcpu *vcpu, unsigned gpr, uint64_t mask, uint64_t amount)

@@ -1,0 +1,103 @@
+/* The tables of ports, and how an access finds its device. */
+#include "vmx/bus.h"
+
+#include "kernel/lib/util.h"
+#include "vmx/devices/uart.h"
+#include "vmx/platform_ports.h"
+#include "vmx/vcpu.h"
+#include "vmx/vm.h"
+#include "vmx/vm_internal.h"
+
+#define NOTHING_THERE 0xff
+
+struct port_range {
+    uint16_t first, last;
+    uint8_t widest;                 /* bytes of an access that reach the device at once */
+    const struct bus_ops *ops;
+};
+
+/* The ports of a PC, those that are used most first. */
+static const struct port_range port_ranges[] = {
+    { 0x3f8, 0x3ff, 1, &uart_ports },
+    { 0xf4, 0xf4, 1, &exit_port },
+};
+
+static const struct port_range *find_range(uint16_t port)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(port_ranges); i++)
+        if (port >= port_ranges[i].first && port <= port_ranges[i].last)
+            return &port_ranges[i];
+    return NULL;
+}
+
+/* One access that a single device answers; or a byte that none does. */
+static uint32_t read_range(struct vcpu *vcpu, const struct port_range *range, uint16_t port, unsigned size)
+{
+    if (range)
+        return (uint32_t)range->ops->read(vcpu, port - range->first, size);
+    vm_note_stray(vcpu->vm, &vcpu->vm->stray_ports, "nothing answers at port", port);
+    return NOTHING_THERE;
+}
+
+static void write_range(struct vcpu *vcpu, const struct port_range *range, uint16_t port, unsigned size, uint32_t value)
+{
+    if (range)
+        range->ops->write(vcpu, port - range->first, size, value);
+    else
+        vm_note_stray(vcpu->vm, &vcpu->vm->stray_ports, "nothing answers at port", port);
+}
+
+static bool takes_whole(const struct port_range *range, uint16_t port, unsigned size)
+{
+    return size == 1 || (range && size <= range->widest && port + size - 1 <= range->last);
+}
+
+/* With the lock let go: a device may have ended the machine. */
+static void finish_access(struct vcpu *vcpu)
+{
+    struct platform *platform = &vcpu->vm->platform;
+    switch ((enum platform_end)platform->end) {
+    case PLATFORM_GOES_ON:
+        return;
+    case PLATFORM_EXIT_CODE:
+        vcpu_stop_guest(vcpu, "exit code %u", platform->exit_code);
+        return;
+    case PLATFORM_POWER_OFF:
+        vcpu_stop_guest(vcpu, "powered off");
+        return;
+    case PLATFORM_RESET:
+        vcpu_stop_guest(vcpu, "asked for a reset");
+        return;
+    }
+}
+
+uint32_t bus_port_read(struct vcpu *vcpu, uint16_t port, unsigned size)
+{
+    const struct port_range *range = find_range(port);
+    uint32_t value = 0;
+    spinlock_acquire(&vcpu->vm->device_lock);
+    if (takes_whole(range, port, size))
+        value = read_range(vcpu, range, port, size);
+    else
+        for (unsigned i = 0; i < size; i++) {
+            uint16_t at = (uint16_t)(port + i);
+            value |= read_range(vcpu, find_range(at), at, 1) << 8 * i;
+        }
+    spinlock_release(&vcpu->vm->device_lock);
+    return value;
+}
+
+void bus_port_write(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t value)
+{
+    const struct port_range *range = find_range(port);
+    spinlock_acquire(&vcpu->vm->device_lock);
+    if (takes_whole(range, port, size))
+        write_range(vcpu, range, port, size, value);
+    else
+        for (unsigned i = 0; i < size; i++) {
+            uint16_t at = (uint16_t)(port + i);
+            write_range(vcpu, find_range(at), at, 1, value >> 8 * i & 0xff);
+        }
+    spinlock_release(&vcpu->vm->device_lock);
+    finish_access(vcpu);
+}

@@ -1,0 +1,9 @@
+/* The devices of vmx/platform.c as the bus sees them. */
+#ifndef TELEPOD_PLATFORM_PORTS_H
+#define TELEPOD_PLATFORM_PORTS_H
+
+#include "vmx/bus.h"
+
+extern const struct bus_ops uart_ports, exit_port;
+
+#endif
