@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "kernel/arch/msr.h"
+#include "vmx/devices/apic_message.h"
 #include "vmx/devices/lapic.h"
 
 /* The only state of IA32_APIC_BASE, but for BSP. */
@@ -45,22 +46,6 @@
 #define ICR_DESTINATION_SHIFT 32
 #define ICR_DESTINATION_BROADCAST 0xffffffffu
 #define ICR_WRITABLE 0xffffffff000ccfffull /* figure 11-28; bit 12, delivery status, is gone in x2APIC mode */
-
-enum delivery_mode {
-    DELIVERY_FIXED = 0,
-    DELIVERY_LOWEST_PRIORITY = 1,
-    DELIVERY_SMI = 2,
-    DELIVERY_NMI = 4,
-    DELIVERY_INIT = 5,
-    DELIVERY_START_UP = 6,
-};
-
-enum shorthand {
-    SHORTHAND_NONE = 0,
-    SHORTHAND_SELF = 1,
-    SHORTHAND_ALL_INCLUDING_SELF = 2,
-    SHORTHAND_ALL_EXCLUDING_SELF = 3,
-};
 
 /*
  * An event of a local source: delivered as the LVT register says, unless masked. Timer and error events are
