@@ -6,8 +6,8 @@
  * effect. A level-triggered input sends once, then waits for the EOI of its vector (remote IRR), and sends again if it
  * is still asserted. An edge on a masked input is lost, as the data sheet says.
  */
-#ifndef TELEPOD_IOAPIC_H
-#define TELEPOD_IOAPIC_H
+#ifndef TELEPOD_DEVICES_IOAPIC_H
+#define TELEPOD_DEVICES_IOAPIC_H
 
 #include <stdbool.h>
 #include <stdint.h>

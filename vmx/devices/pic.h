@@ -6,8 +6,8 @@
  * An edge is latched: it stays requested until it is acknowledged or the chip is initialized, also when the line
  * falls before. A level-triggered request follows its line.
  */
-#ifndef TELEPOD_PIC_H
-#define TELEPOD_PIC_H
+#ifndef TELEPOD_DEVICES_PIC_H
+#define TELEPOD_DEVICES_PIC_H
 
 #include <stdbool.h>
 #include <stdint.h>
