@@ -87,30 +87,35 @@ static enum err decode(const struct section *section, uint8_t *object, const uin
     return OK;
 }
 
-enum err section_load(const struct section *section, void *object, const void *wire, size_t size, char *why,
-                      size_t why_size)
+enum err section_decode(const struct section *section, void *scratch, const void *wire, size_t size, char *why,
+                        size_t why_size)
 {
     size_t expected = section_wire_size(section);
-    uint8_t *scratch;
-    enum err e;
 
     if (size != expected) {
         snprintf(why, why_size, "section %s has %zu bytes of fields, not %zu", section->name, size, expected);
         return ERR_RANGE;
     }
+    enum err e = decode(section, scratch, wire, why, why_size);
+    if (e == OK && section->check != NULL)
+        e = section->check(scratch, why, why_size);
+    return e;
+}
+
+enum err section_load(const struct section *section, void *object, const void *wire, size_t size, char *why,
+                      size_t why_size)
+{
     /*
      * A copy takes the values first: members that are in no table keep theirs, and a failed check leaves no
      * trace.
      */
-    scratch = malloc(section->struct_size);
+    uint8_t *scratch = malloc(section->struct_size);
     if (scratch == NULL) {
         snprintf(why, why_size, "section %s: no memory to decode it", section->name);
         return ERR_NO_MEMORY;
     }
     memcpy(scratch, object, section->struct_size);
-    e = decode(section, scratch, wire, why, why_size);
-    if (e == OK && section->check != NULL)
-        e = section->check(scratch, why, why_size);
+    enum err e = section_decode(section, scratch, wire, size, why, why_size);
     if (e == OK)
         memcpy(object, scratch, section->struct_size);
     free(scratch);

@@ -10,71 +10,126 @@
 #include "kernel/lib/util.h"
 #include "kernel/time.h"
 #include "vmx/cpuid.h"
-#include "vmx/state_codec.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
+#include "vmx/vm_image.h"
 #include "vmx/vm_internal.h"
 #include "vmx/vmx.h"
 
+/* A machine that has ended is known by its state. */
+static bool has_ended(const struct vm *vm) { return vm->state == VM_HALTED; }
+
 size_t vm_state_size(const struct vm *vm)
 {
-    (void)vm; /* one vCPU, one UART: the same for all */
-    return vm_image_size();
+    struct vm_image *image = vm_image_new(vm->vcpu_count);
+    struct state_part *parts = malloc(VM_IMAGE_PARTS_MAX * sizeof *parts);
+    size_t size = 0;
+    if (image && parts)
+        size = state_parts_size(parts, vm_image_parts(image, &vm->config, has_ended(vm), parts));
+    free(parts);
+    free(image);
+    return size;
 }
 
-struct image_transfer {
-    struct vm *vm;
-    struct vm_image *image;
+/* A vCPU and its place in an image; cpu_call's argument. */
+struct vcpu_transfer {
+    struct vcpu *vcpu;
+    struct vcpu_image *image;
 };
 
-/* On vm->cpu. */
-static void capture_image(void *arg)
+/* On the vCPU's CPU. */
+static void capture_vcpu(void *arg)
 {
-    struct image_transfer *t = arg;
-    struct vm *vm = t->vm;
-    vcpu_capture(vm->vcpus[0], &t->image->vcpu);
-    t->image->lapic = vm->vcpus[0]->lapic;
-    t->image->uart = vm->platform.uart;
-    t->image->clock = (struct state_clock){ vm->pause_guest_tsc, vm->guest_tsc_hz };
+    struct vcpu_transfer *t = arg;
+    vcpu_capture(t->vcpu, &t->image->state);
+    t->image->lapic = t->vcpu->lapic;
+}
+
+static void for_each_vcpu(struct vm *vm, struct vm_image *image, void (*fn)(void *))
+{
+    for (uint32_t i = 0; i < vm->vcpu_count; i++)
+        cpu_call(vm->cpu, fn, &(struct vcpu_transfer){ vm->vcpus[i], &image->vcpus[i] });
+}
+
+static void copy_platform(struct vm *vm, struct platform *out)
+{
+    spinlock_acquire(&vm->device_lock);
+    *out = vm->platform;
+    spinlock_release(&vm->device_lock);
+}
+
+static void capture_image(struct vm *vm, struct vm_image *image)
+{
+    if (!has_ended(vm))
+        for_each_vcpu(vm, image, capture_vcpu);
+    copy_platform(vm, &image->platform);
+    image->clock = (struct state_clock){ vm->pause_guest_tsc, vm->guest_tsc_hz };
+    image->console.position = vm->console_position;
 }
 
 enum err vm_state_save(struct vm *vm, void *buffer, size_t size, size_t *used)
 {
+    *used = 0;
     if (vm->state == VM_RUNNING)
         return ERR_STATE;
-    struct vm_image *image = calloc(1, sizeof *image);
-    if (!image)
-        return ERR_NO_MEMORY;
-    cpu_call(vm->cpu, capture_image, &(struct image_transfer){ vm, image });
-    enum err e = vm_image_encode(image, buffer, size, used);
+    struct vm_image *image = vm_image_new(vm->vcpu_count);
+    struct state_part *parts = malloc(VM_IMAGE_PARTS_MAX * sizeof *parts);
+    enum err e = image && parts ? OK : ERR_NO_MEMORY;
+    if (e == OK) {
+        capture_image(vm, image);
+        e = state_parts_encode(parts, vm_image_parts(image, &vm->config, has_ended(vm), parts), buffer, size, used);
+    }
+    free(parts);
     free(image);
     return e;
 }
 
-/* On vm->cpu. The clock stands at the saved value from now on until vm_set_guest_tsc moves it. */
-static void apply_image(void *arg)
+/* On the vCPU's CPU. */
+static void apply_vcpu(void *arg)
 {
-    struct image_transfer *t = arg;
+    struct vcpu_transfer *t = arg;
+    vcpu_apply(t->vcpu, &t->image->state);
+    t->vcpu->lapic = t->image->lapic;
+}
+
+/* On vm->cpu. The clock stands at the saved value from now on until vm_set_guest_tsc moves it. */
+struct clock_transfer {
+    struct vm *vm;
+    const struct vm_image *image;
+};
+
+static void apply_clock(void *arg)
+{
+    struct clock_transfer *t = arg;
     struct vm *vm = t->vm;
-    vcpu_apply(vm->vcpus[0], &t->image->vcpu);
-    vm->vcpus[0]->lapic = t->image->lapic;
-    vm->platform.uart = t->image->uart;
     vm->pause_tsc = time_now();
     vm->pause_guest_tsc = t->image->clock.guest_tsc;
     clock_set(&vm->clock, vm->pause_guest_tsc, vm->pause_tsc);
     vm_clock_moved(vm);
 }
 
-/* What only this host and this machine's policy can tell. */
-static enum err check_against_host(const struct vm *vm, const struct vm_image *image, char *why, size_t why_size)
+static void apply_image(struct vm *vm, struct vm_image *image, bool ended)
 {
-    const struct state_control *c = &image->vcpu.control;
+    vm->console_position = vm->console_start = image->console.position;
+    if (ended)
+        return;
+    for_each_vcpu(vm, image, apply_vcpu);
+    spinlock_acquire(&vm->device_lock);
+    vm->platform = image->platform;
+    spinlock_release(&vm->device_lock);
+    cpu_call(vm->cpu, apply_clock, &(struct clock_transfer){ vm, image });
+}
+
+/* What only this host and this machine's policy can tell. */
+static enum err check_vcpu(const struct vm *vm, const struct vcpu_state *state, char *why, size_t why_size)
+{
+    const struct state_control *c = &state->control;
     /* A guest without XSAVE has XCR0 as reset leaves it: whatever is here goes into the processor by XSETBV. */
     uint64_t xsave_here = vm->policy.xcr0 & vmx_host_xcr0();
     uint64_t xcr0_here = xsave_here ? xsave_here : XCR0_X87;
     uint64_t xstate_here = vmx_host_xcr0() ? vmx_host_xcr0() : XSTATE_X87_SSE;
     uint64_t xstate_bv;
-    memcpy(&xstate_bv, image->vcpu.xsave.image + XSAVE_XSTATE_BV, sizeof xstate_bv);
+    memcpy(&xstate_bv, state->xsave.image + XSAVE_XSTATE_BV, sizeof xstate_bv);
     if (c->cr4 & ~vcpu_cr4_allowed(vm)) {
         snprintf(why, why_size, "section control, field cr4: 0x%llx has bits that the guest's policy does not offer",
                  (unsigned long long)c->cr4);
@@ -85,30 +140,42 @@ static enum err check_against_host(const struct vm *vm, const struct vm_image *i
                  (unsigned long long)c->xcr0, (unsigned long long)xstate_bv, (unsigned long long)xcr0_here);
         return ERR_UNSUPPORTED;
     }
+    return OK;
+}
+
+static enum err check_against_host(const struct vm *vm, const struct vm_image *image, char *why, size_t why_size)
+{
     if (image->clock.tsc_hz != vm->guest_tsc_hz) {
         snprintf(why, why_size, "section clock, field tsc_hz: %llu, but the policy said %llu",
                  (unsigned long long)image->clock.tsc_hz, (unsigned long long)vm->guest_tsc_hz);
         return ERR_INVALID;
     }
-    return OK;
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < image->vcpu_count; i++)
+        e = check_vcpu(vm, &image->vcpus[i].state, why, why_size);
+    return e;
 }
 
-enum err vm_state_load(struct vm *vm, const void *buffer, size_t size, char *why, size_t why_size)
+enum err vm_state_load(struct vm *vm, bool ended, const void *buffer, size_t size, char *why, size_t why_size)
 {
     if (vm->state == VM_RUNNING) {
         snprintf(why, why_size, "the machine is running");
         return ERR_STATE;
     }
-    struct vm_image *image = malloc(sizeof *image);
-    if (!image) {
+    struct vm_image *image = vm_image_new(vm->vcpu_count);
+    struct state_part *parts = malloc(VM_IMAGE_PARTS_MAX * sizeof *parts);
+    enum err e = image && parts ? OK : ERR_NO_MEMORY;
+    if (e == OK) {
+        copy_platform(vm, &image->platform);     /* what is not in the stream stays as this machine has it */
+        e = state_parts_decode(parts, vm_image_parts(image, &vm->config, ended, parts), buffer, size, why, why_size);
+    } else {
         snprintf(why, why_size, "out of memory for the decoded state");
-        return ERR_NO_MEMORY;
     }
-    enum err e = vm_image_decode(image, buffer, size, why, why_size);
-    if (e == OK)
+    if (e == OK && !ended)
         e = check_against_host(vm, image, why, why_size);
     if (e == OK)
-        cpu_call(vm->cpu, apply_image, &(struct image_transfer){ vm, image });
+        apply_image(vm, image, ended);
+    free(parts);
     free(image);
     return e;
 }

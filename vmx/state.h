@@ -10,6 +10,7 @@
 #ifndef TELEPOD_STATE_H
 #define TELEPOD_STATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "kernel/lib/err.h"
@@ -23,20 +24,21 @@ struct vm;
 struct vm_section_header {
     char name[VM_SECTION_NAME_MAX];  /* "gpr", "segments", "control", "msr", "xsave", "lapic", "uart", ... */
     uint32_t version;
-    uint32_t instance;               /* vCPU or device index */
+    uint32_t instance;               /* vCPU or device index; a virtqueue's is device * 8 + queue */
     uint32_t size;                   /* bytes of fields that follow */
     uint32_t reserved;               /* 0 */
 };
 
-/* Upper bound of what vm_state_save writes. */
+/* What vm_state_save writes, in bytes: follows from the machine's configuration and from whether it has ended. */
 size_t vm_state_size(const struct vm *vm);
 /* Saves all sections of a machine that is not running. ERR_RANGE: buffer too small. *used: bytes written. */
 enum err vm_state_save(struct vm *vm, void *buffer, size_t size, size_t *used);
 /*
  * Decodes and checks the whole buffer first, applies it only if all is right; otherwise ERR_* and the machine is
- * unchanged, with the reason in words (section, field) in why[why_size].
+ * unchanged, with the reason in words (section, field) in why[why_size]. Each vCPU is loaded on its own CPU.
+ * `ended`: the state of a machine that has ended, which has its console only.
  */
-enum err vm_state_load(struct vm *vm, const void *buffer, size_t size, char *why, size_t why_size);
+enum err vm_state_load(struct vm *vm, bool ended, const void *buffer, size_t size, char *why, size_t why_size);
 
 /* Where the machine's guest TSC stood at its pause (the first vCPU's). */
 uint64_t vm_guest_tsc_at_pause(const struct vm *vm);

@@ -1,30 +1,18 @@
 /*
- * One list of sections serves size, encoding and decoding. Each must be there once; what is unknown is refused, not
- * skipped.
+ * One list of parts serves size, encoding and decoding, so the three cannot disagree. Each part must be there once;
+ * what is unknown is refused, not skipped.
  */
 #include "vmx/state_codec.h"
 
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "kernel/lib/util.h"
 #include "vmx/state.h"
 
 #define SECTION_ALIGN 8
-#define MAX_SECTIONS 32
 
-static const struct part { const struct section *section; size_t offset; } parts[] = {
-    { &gpr_section, offsetof(struct vm_image, vcpu.gpr) },
-    { &segments_section, offsetof(struct vm_image, vcpu.segments) },
-    { &control_section, offsetof(struct vm_image, vcpu.control) },
-    { &debug_section, offsetof(struct vm_image, vcpu.debug) },
-    { &msr_section, offsetof(struct vm_image, vcpu.msr) },
-    { &xsave_section, offsetof(struct vm_image, vcpu.xsave) },
-    { &events_section, offsetof(struct vm_image, vcpu.events) },
-    { &lapic_section, offsetof(struct vm_image, lapic) },
-    { &uart_section, offsetof(struct vm_image, uart) },
-    { &clock_section, offsetof(struct vm_image, clock) },
-};
-_Static_assert(ARRAY_SIZE(parts) <= MAX_SECTIONS, "bits of `seen`");
 _Static_assert(sizeof(struct vm_section_header) == 32, "stream format");
 
 static size_t padded_size(const struct section *section)
@@ -32,108 +20,142 @@ static size_t padded_size(const struct section *section)
     return ALIGN_UP(section_wire_size(section), (size_t)SECTION_ALIGN);
 }
 
-size_t vm_image_size(void)
+size_t state_parts_size(const struct state_part *parts, uint32_t count)
 {
     size_t total = 0;
-    for (unsigned i = 0; i < ARRAY_SIZE(parts); i++)
+    for (uint32_t i = 0; i < count; i++)
         total += sizeof(struct vm_section_header) + padded_size(parts[i].section);
     return total;
 }
 
-enum err vm_image_encode(const struct vm_image *image, void *buffer, size_t size, size_t *used)
+enum err state_parts_encode(const struct state_part *parts, uint32_t count, void *buffer, size_t size, size_t *used)
 {
     uint8_t *to = buffer;
+    size_t total = state_parts_size(parts, count);
     *used = 0;
-    if (size < vm_image_size())
+    if (size < total)
         return ERR_RANGE;
-    memset(buffer, 0, vm_image_size());
-    for (unsigned i = 0; i < ARRAY_SIZE(parts); i++) {
+    for (uint32_t i = 0; i < count; i++) {
         const struct section *section = parts[i].section;
-        struct vm_section_header header = { .version = section->version,
-                                            .size = (uint32_t)section_wire_size(section) };
+        size_t wire = section_wire_size(section), padded = padded_size(section);
+        struct vm_section_header header = { .version = section->version, .instance = parts[i].instance,
+                                            .size = (uint32_t)wire };
         snprintf(header.name, sizeof header.name, "%s", section->name);
         memcpy(to, &header, sizeof header);
-        section_save(section, (const char *)image + parts[i].offset, to + sizeof header);
-        to += sizeof header + padded_size(section);
+        section_save(section, parts[i].object, to + sizeof header);
+        memset(to + sizeof header + wire, 0, padded - wire);
+        to += sizeof header + padded;
     }
-    *used = (size_t)(to - (uint8_t *)buffer);
+    *used = total;
     return OK;
 }
 
-static int find_part(const struct vm_section_header *header)
+/* What one decoding knows so far. */
+struct decoding {
+    const struct state_part *parts;
+    uint32_t count;
+    uint32_t next;      /* the part that comes next if the stream has them in the order of the list */
+    bool *seen;         /* a flag a part */
+    char *why;
+    size_t why_size;
+};
+
+static bool is_part(const struct state_part *part, const struct vm_section_header *header)
 {
-    for (unsigned i = 0; i < ARRAY_SIZE(parts); i++)
-        if (strncmp(header->name, parts[i].section->name, sizeof header->name) == 0)
-            return (int)i;
-    return -1;
+    return part->instance == header->instance && !strncmp(header->name, part->section->name, sizeof header->name);
 }
 
-static enum err check_header(const struct vm_section_header *header, int part, uint32_t seen, char *why,
-                             size_t why_size)
+/* A sender has the same list as a rule, in the same order: the first guess is right. */
+static const struct state_part *find_part(const struct decoding *d, const struct vm_section_header *header)
+{
+    if (d->next < d->count && is_part(&d->parts[d->next], header))
+        return &d->parts[d->next];
+    for (uint32_t i = 0; i < d->count; i++)
+        if (is_part(&d->parts[i], header))
+            return &d->parts[i];
+    return NULL;
+}
+
+static enum err check_header(const struct decoding *d, const struct vm_section_header *header,
+                             const struct state_part *part)
 {
     const int name_max = VM_SECTION_NAME_MAX - 1;
-    if (part < 0) {
-        snprintf(why, why_size, "unknown state section \"%.*s\"", name_max, header->name);
+    if (!part) {
+        snprintf(d->why, d->why_size, "this machine has no state section \"%.*s\" %u", name_max, header->name,
+                 (unsigned)header->instance);
         return ERR_INVALID;
     }
-    if (header->version != parts[part].section->version) {
-        snprintf(why, why_size, "state section %s has version %u, this pod speaks %u", parts[part].section->name,
-                 (unsigned)header->version, (unsigned)parts[part].section->version);
+    if (header->version != part->section->version) {
+        snprintf(d->why, d->why_size, "state section %s has version %u, this pod speaks %u", part->section->name,
+                 (unsigned)header->version, (unsigned)part->section->version);
         return ERR_VERSION;
     }
-    if (header->instance != 0 || header->reserved != 0) {
-        snprintf(why, why_size, "state section %s: instance %u, reserved %u, both must be 0",
-                 parts[part].section->name, (unsigned)header->instance, (unsigned)header->reserved);
+    if (header->reserved != 0) {
+        snprintf(d->why, d->why_size, "state section %s %u: reserved is %u, and must be 0", part->section->name,
+                 (unsigned)header->instance, (unsigned)header->reserved);
         return ERR_INVALID;
     }
-    if (seen >> part & 1) {
-        snprintf(why, why_size, "state section %s comes twice", parts[part].section->name);
+    if (d->seen[part - d->parts]) {
+        snprintf(d->why, d->why_size, "state section %s %u comes twice", part->section->name, (unsigned)header->instance);
         return ERR_INVALID;
     }
     return OK;
 }
 
 /* Decodes the section at bytes[0]; *length is what it took. */
-static enum err decode_section(struct vm_image *image, const uint8_t *bytes, size_t size, size_t *length,
-                               uint32_t *seen, char *why, size_t why_size)
+static enum err decode_section(struct decoding *d, const uint8_t *bytes, size_t size, size_t *length)
 {
     struct vm_section_header header;
     if (size < sizeof header) {
-        snprintf(why, why_size, "the state ends inside a section header");
+        snprintf(d->why, d->why_size, "the state ends inside a section header");
         return ERR_RANGE;
     }
     memcpy(&header, bytes, sizeof header);
-    int part = find_part(&header);
-    enum err e = check_header(&header, part, *seen, why, why_size);
+    const struct state_part *part = find_part(d, &header);
+    enum err e = check_header(d, &header, part);
     if (e != OK)
         return e;
-    const struct section *section = parts[part].section;
-    *length = sizeof header + padded_size(section);
-    if (header.size != section_wire_size(section) || size < *length) {
-        snprintf(why, why_size, "state section %s: %u bytes announced, %zu there, %zu needed", section->name,
-                 (unsigned)header.size, size - sizeof header, section_wire_size(section));
+    if (header.size > VM_SECTION_BYTES_MAX || ALIGN_UP((size_t)header.size, (size_t)SECTION_ALIGN) > size - sizeof header) {
+        snprintf(d->why, d->why_size, "state section %s: %u bytes are more than there are", part->section->name,
+                 (unsigned)header.size);
         return ERR_RANGE;
     }
-    *seen |= 1u << part;
-    return section_load(section, (char *)image + parts[part].offset, bytes + sizeof header, header.size, why,
-                        why_size);
+    e = section_decode(part->section, part->object, bytes + sizeof header, header.size, d->why, d->why_size);
+    if (e != OK)
+        return e;
+    d->seen[part - d->parts] = true;
+    d->next = (uint32_t)(part - d->parts) + 1;
+    *length = sizeof header + ALIGN_UP((size_t)header.size, (size_t)SECTION_ALIGN);
+    return OK;
 }
 
-enum err vm_image_decode(struct vm_image *out, const void *buffer, size_t size, char *why, size_t why_size)
+static enum err decode_all(struct decoding *d, const uint8_t *bytes, size_t size)
 {
-    const uint8_t *bytes = buffer;
-    uint32_t seen = 0;
-    memset(out, 0, sizeof *out);
-    for (size_t at = 0, length; at < size; at += length) {
-        enum err e = decode_section(out, bytes + at, size - at, &length, &seen, why, why_size);
+    for (size_t at = 0, length = 0; at < size; at += length) {
+        enum err e = decode_section(d, bytes + at, size - at, &length);
         if (e != OK)
             return e;
     }
-    for (unsigned i = 0; i < ARRAY_SIZE(parts); i++) {
-        if (seen >> i & 1)
+    for (uint32_t i = 0; i < d->count; i++) {
+        if (d->seen[i])
             continue;
-        snprintf(why, why_size, "state section %s is missing", parts[i].section->name);
+        snprintf(d->why, d->why_size, "state section %s %u is missing", d->parts[i].section->name,
+                 (unsigned)d->parts[i].instance);
         return ERR_INVALID;
     }
     return OK;
+}
+
+enum err state_parts_decode(const struct state_part *parts, uint32_t count, const void *buffer, size_t size, char *why,
+                            size_t why_size)
+{
+    struct decoding d = { .parts = parts, .count = count, .seen = calloc(count + 1, sizeof(bool)), .why = why,
+                          .why_size = why_size };
+    if (!d.seen) {
+        snprintf(why, why_size, "no memory to decode the state");
+        return ERR_NO_MEMORY;
+    }
+    enum err e = decode_all(&d, buffer, size);
+    free(d.seen);
+    return e;
 }

@@ -64,6 +64,7 @@ struct vm {
     /* serial console: output ring, and input that waits for the guest */
     char console[VM_CONSOLE_RING];
     uint64_t console_position;           /* bytes ever written by the guest; the ring holds the last VM_CONSOLE_RING */
+    uint64_t console_start;              /* ... but none before this one: they stayed where the machine came from */
     uint64_t id;                         /* epoch base: unique among the guests that this pod ever made */
 
     /* vmx/'s own; touched on vm->cpu only, but for the watchers */

@@ -41,7 +41,7 @@ void vm_console_output(struct vm *vm, char c)
 size_t vm_console_read(struct vm *vm, uint64_t *position, char *buffer, size_t size)
 {
     uint64_t end = vm->console_position;
-    uint64_t oldest = end > VM_CONSOLE_RING ? end - VM_CONSOLE_RING : 0;
+    uint64_t oldest = MAX(vm->console_start, end > VM_CONSOLE_RING ? end - VM_CONSOLE_RING : 0);
     uint64_t from = *position < oldest || *position > end ? oldest : *position;
     size_t count = MIN(size, end - from);
     for (size_t i = 0; i < count; i++)

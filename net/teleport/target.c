@@ -199,7 +199,7 @@ static enum err on_prepare(struct session *s, const struct record *r)
         return e;
     if (in->prepare.epoch != in->epoch || in->prepare.digest != s->channel.digest_before_last)
         return session_wrong(s, ERR_CORRUPT, "PREPARE names another epoch or digest than what arrived");
-    e = vm_state_load(in->vm, in->vcpu_state, in->state_size, s->channel.why, sizeof s->channel.why);
+    e = vm_state_load(in->vm, false, in->vcpu_state, in->state_size, s->channel.why, sizeof s->channel.why);
     if (e)
         return e;
     incoming_apply(in, TARGET_PREPARED, "");

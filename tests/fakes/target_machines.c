@@ -132,10 +132,12 @@ enum err vm_resume(struct vm *vm)
     return OK;
 }
 
-enum err vm_state_load(struct vm *vm, const void *buffer, size_t size, char *why, size_t why_size)
+enum err vm_state_load(struct vm *vm, bool ended, const void *buffer, size_t size, char *why, size_t why_size)
 {
-    struct vm_image *image = malloc(sizeof *image);
-    enum err e = vm_image_decode(image, buffer, size, why, why_size);
+    struct vm_image *image = vm_image_new(vm->config.vcpus);
+    static struct state_part parts[VM_IMAGE_PARTS_MAX];
+    uint32_t count = vm_image_parts(image, &vm->config, ended, parts);
+    enum err e = state_parts_decode(parts, count, buffer, size, why, why_size);
     free(image);
     machine_of(vm);
     other_cpu();

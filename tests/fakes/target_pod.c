@@ -11,7 +11,7 @@
 #include "kernel/lib/util.h"
 #include "vmx/cpuid.h"
 #include "vmx/policy.h"
-#include "vmx/state_codec.h"
+#include "vmx/vm_image.h"
 
 /* ---- what the room takes from the heap, counted ------------------------------------------------------------------- */
 

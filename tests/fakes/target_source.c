@@ -136,14 +136,17 @@ void pod_send_round_end(uint32_t index, uint32_t round)
 
 void pod_send_state(uint32_t index)
 {
-    struct vm_image *image = calloc(1, sizeof *image);
-    uint8_t *bytes = malloc(vm_image_size());
-    size_t used = 0;
-    vcpu_state_reset(&image->vcpu, 0x8000);
-    lapic_reset(&image->lapic, 0, true);
-    uart_reset(&image->uart);
+    struct guest_config config = { .vcpus = 1 };
+    struct vm_image *image = vm_image_new(config.vcpus);
+    static struct state_part parts[VM_IMAGE_PARTS_MAX];
+    uint32_t count = vm_image_parts(image, &config, false, parts);
+    size_t size = state_parts_size(parts, count), used = 0;
+    uint8_t *bytes = malloc(size);
+    vcpu_state_reset(&image->vcpus[0].state, 0x8000);
+    lapic_reset(&image->vcpus[0].lapic, 0, true);
+    uart_reset(&image->platform.uart);
     image->clock = (struct state_clock){ 1000, HZ };
-    promise(!vm_image_encode(image, bytes, vm_image_size(), &used), "a state encodes");
+    promise(!state_parts_encode(parts, count, bytes, size, &used), "a state encodes");
     pod_send(index, RECORD_STATE, bytes, (uint32_t)used);
     free(bytes);
     free(image);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "vmx/guest_walk.h"
-#include "vmx/state_codec.h"
+#include "vmx/vm_image.h"
 
 #define RAM_SIZE 8192
 #include "tests/fakes/ram.h"
@@ -35,23 +35,34 @@ static void walk_anything(const uint8_t *data, size_t size)
     guest_walk(&state, &memory, linear, data[0] & 1, &gpa, &error_code);
 }
 
+/* A machine of two vCPUs with all devices. */
+static const struct guest_config config = { .vcpus = 2, .devices = GUEST_DEVICES_ALL };
+
 static void decode_anything(const uint8_t *data, size_t size)
 {
-    static struct vm_image first, second;
+    struct vm_image *first = vm_image_new(config.vcpus), *second = vm_image_new(config.vcpus);
+    static struct state_part parts[VM_IMAGE_PARTS_MAX], parts2[VM_IMAGE_PARTS_MAX];
     char why[160] = "";
     size_t used;
-    if (vm_image_decode(&first, data, size, why, sizeof why) != OK) {
+    require(first && second);
+    uint32_t count = vm_image_parts(first, &config, false, parts);
+    require(vm_image_parts(second, &config, false, parts2) == count);
+    if (state_parts_decode(parts, count, data, size, why, sizeof why) != OK) {
         require(why[0] != 0);
-        return;
+        goto out;
     }
-    uint8_t *bytes = malloc(vm_image_size()), *again = malloc(vm_image_size());
+    size_t whole = state_parts_size(parts, count);
+    uint8_t *bytes = malloc(whole), *again = malloc(whole);
     require(bytes && again);
-    require(vm_image_encode(&first, bytes, vm_image_size(), &used) == OK);
-    require(vm_image_decode(&second, bytes, used, why, sizeof why) == OK);
-    require(vm_image_encode(&second, again, vm_image_size(), &used) == OK);
+    require(state_parts_encode(parts, count, bytes, whole, &used) == OK);
+    require(state_parts_decode(parts2, count, bytes, used, why, sizeof why) == OK);
+    require(state_parts_encode(parts2, count, again, whole, &used) == OK);
     require(memcmp(bytes, again, used) == 0);
     free(bytes);
     free(again);
+out:
+    free(first);
+    free(second);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -8,42 +8,63 @@
 #include <string.h>
 #include "kernel/arch/msr.h"
 #include "vmx/state.h"
-#include "vmx/state_codec.h"
+#include "vmx/vm_image.h"
 #include "vmx/vmcs.h"
 
+#define VCPUS 3
+
 struct fixture {
-    struct vm_image image, decoded;
+    struct vm_image *image, *decoded;
+    struct state_part parts[VM_IMAGE_PARTS_MAX], decoded_parts[VM_IMAGE_PARTS_MAX];
+    uint32_t count;
     uint8_t *bytes;
-    size_t used;
+    size_t size, used;
     char why[256];
 };
 
-/* A long-mode guest as a teleport would find it: every group has something in it. */
-static int make(void **state)
+static const struct guest_config config = { .vcpus = VCPUS, .devices = GUEST_DEVICES_ALL };
+
+/* A long-mode guest as a teleport would find it: every group has something in it, and no vCPU is like another. */
+static void fill_vcpu(struct vcpu_image *image, uint32_t index)
 {
-    struct fixture *f = calloc(1, sizeof *f);
-    struct vcpu_state *v = &f->image.vcpu;
+    struct vcpu_state *v = &image->state;
     vcpu_state_reset(v, 0x8000);
-    lapic_reset(&f->image.lapic, 0, true);
-    uart_reset(&f->image.uart);
+    lapic_reset(&image->lapic, index, index == 0);
     for (unsigned i = 0; i < GPR_COUNT; i++)
-        v->gpr.gpr[i] = 0x0101010101010101ULL * (i + 1);
+        v->gpr.gpr[i] = 0x0101010101010101ULL * (i + 1) + index;
     v->control = (struct state_control){ .cr0 = CR0_PE | CR0_PG | CR0_ET, .cr3 = 0x1000, .cr4 = CR4_PAE,
                                          .efer = IA32_EFER_LME | IA32_EFER_LMA, .xcr0 = 7 };
     v->msr.lstar = 0xffffffff80001000;
     v->events.event_info = INTERRUPTION_VALID | INTERRUPTION_HARDWARE_EXCEPTION << INTERRUPTION_TYPE_SHIFT | 6;
     v->events.activity = ACTIVITY_HLT;
     v->xsave.image[XSAVE_XSTATE_BV] = 7;
-    f->image.clock = (struct state_clock){ 123456789, 2000000000 };
-    f->bytes = malloc(vm_image_size());
+}
+
+static int make(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    f->image = vm_image_new(VCPUS);
+    f->decoded = vm_image_new(VCPUS);
+    for (uint32_t v = 0; v < VCPUS; v++)
+        fill_vcpu(&f->image->vcpus[v], v);
+    uart_reset(&f->image->platform.uart);
+    f->image->clock = (struct state_clock){ 123456789, 2000000000 };
+    f->image->console.position = 4711;
+    f->count = vm_image_parts(f->image, &config, false, f->parts);
+    assert_true(f->count <= VM_IMAGE_PARTS_MAX);
+    assert_int_equal(vm_image_parts(f->decoded, &config, false, f->decoded_parts), f->count);
+    f->size = state_parts_size(f->parts, f->count);
+    f->bytes = malloc(f->size);
     *state = f;
-    return vm_image_encode(&f->image, f->bytes, vm_image_size(), &f->used) == OK ? 0 : -1;
+    return state_parts_encode(f->parts, f->count, f->bytes, f->size, &f->used) == OK ? 0 : -1;
 }
 
 static int unmake(void **state)
 {
     struct fixture *f = *state;
     free(f->bytes);
+    free(f->image);
+    free(f->decoded);
     free(f);
     return 0;
 }
@@ -51,28 +72,78 @@ static int unmake(void **state)
 static enum err decode(struct fixture *f, const void *bytes, size_t size)
 {
     f->why[0] = 0;
-    return vm_image_decode(&f->decoded, bytes, size, f->why, sizeof f->why);
+    return state_parts_decode(f->decoded_parts, f->count, bytes, size, f->why, sizeof f->why);
 }
 
 static enum err recode(struct fixture *f)
 {
-    assert_int_equal(vm_image_encode(&f->image, f->bytes, vm_image_size(), &f->used), OK);
+    assert_int_equal(state_parts_encode(f->parts, f->count, f->bytes, f->size, &f->used), OK);
     return decode(f, f->bytes, f->used);
 }
 
 static void round_trip(void **state)
 {
     struct fixture *f = *state;
-    assert_int_equal(f->used, vm_image_size());
+    assert_int_equal(f->used, f->size);
     assert_int_equal(decode(f, f->bytes, f->used), OK);
-    uint8_t *again = malloc(vm_image_size());
+    uint8_t *again = malloc(f->size);
     size_t used;
-    assert_int_equal(vm_image_encode(&f->decoded, again, vm_image_size(), &used), OK);
+    assert_int_equal(state_parts_encode(f->decoded_parts, f->count, again, f->size, &used), OK);
     assert_memory_equal(again, f->bytes, used);
     free(again);
-    assert_memory_equal(&f->decoded.vcpu.gpr, &f->image.vcpu.gpr, sizeof f->image.vcpu.gpr);
-    assert_int_equal(f->decoded.clock.guest_tsc, 123456789);
-    assert_int_equal(vm_image_encode(&f->image, f->bytes, vm_image_size() - 1, &f->used), ERR_RANGE);
+    for (uint32_t v = 0; v < VCPUS; v++)
+        assert_memory_equal(&f->decoded->vcpus[v].state.gpr, &f->image->vcpus[v].state.gpr, sizeof(struct state_gpr));
+    assert_int_equal(f->decoded->clock.guest_tsc, 123456789);
+    assert_int_equal(f->decoded->console.position, 4711);
+    assert_int_equal(state_parts_encode(f->parts, f->count, f->bytes, f->size - 1, &f->used), ERR_RANGE);
+}
+
+/* What a machine's state weighs on the wire is one of the project's figures. */
+static void one_vcpu_is_small(void **state)
+{
+    (void)state;
+    struct vm_image *image = vm_image_new(1);
+    struct state_part parts[VM_IMAGE_PARTS_MAX];
+    assert_true(state_parts_size(parts, vm_image_parts(image, &config, false, parts)) <= 32768);
+    assert_int_equal(vm_image_parts(image, &config, true, parts), 1);      /* one that has ended: its console */
+    assert_string_equal(parts[0].section->name, "console");
+    free(image);
+}
+
+static void kinds(void **state)
+{
+    struct fixture *f = *state;
+    struct state_kind found[STATE_KINDS_MAX];
+    uint32_t count = state_kinds(f->parts, f->count, found), gpr = 0, instances = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        instances += found[i].instances;
+        if (!strcmp(found[i].name, "gpr"))
+            gpr = found[i].instances;
+        for (uint32_t k = 0; k < i; k++)
+            assert_string_not_equal(found[i].name, found[k].name);
+    }
+    assert_int_equal(gpr, VCPUS);
+    assert_int_equal(instances, f->count);      /* none was left out */
+}
+
+/* The order is the sender's own affair; two of one instance, and none of another, is not. */
+static void any_order_but_each_once(void **state)
+{
+    struct fixture *f = *state;
+    struct state_part reversed[VM_IMAGE_PARTS_MAX];
+    for (uint32_t i = 0; i < f->count; i++)
+        reversed[i] = f->parts[f->count - 1 - i];
+    assert_int_equal(state_parts_encode(reversed, f->count, f->bytes, f->size, &f->used), OK);
+    assert_int_equal(decode(f, f->bytes, f->used), OK);
+    for (uint32_t i = 0; i < f->count; i++) {
+        memcpy(reversed, f->parts, sizeof reversed);
+        reversed[i].instance += 16;
+        assert_int_equal(state_parts_encode(reversed, f->count, f->bytes, f->size, &f->used), OK);
+        assert_int_equal(decode(f, f->bytes, f->used), ERR_INVALID);
+        reversed[i] = f->parts[f->count - 1];
+        assert_int_equal(state_parts_encode(reversed, f->count - 1, f->bytes, f->size, &f->used), OK);
+        assert_int_equal(decode(f, f->bytes, f->used), ERR_INVALID);   /* the last one is missing, or one is */
+    }
 }
 
 /* Cut anywhere, it is refused with a sentence; the heap copy lets ASan see a read past the end. */
@@ -104,11 +175,11 @@ static void headers(void **state)
 {
     struct fixture *f = *state;
     struct vm_section_header *h = header_named(f, "msr"), good = *h;
-    h->version = 2;
+    h->version++;
     assert_int_equal(decode(f, f->bytes, f->used), ERR_VERSION);
     assert_non_null(strstr(f->why, "msr"));
     *h = good;
-    h->instance = 1;
+    h->instance = VCPUS;
     assert_int_equal(decode(f, f->bytes, f->used), ERR_INVALID);
     *h = good;
     h->size += 8;
@@ -128,7 +199,7 @@ static void headers(void **state)
 static void host_killers_are_refused(void **state)
 {
     struct fixture *f = *state;
-    struct vcpu_state *v = &f->image.vcpu, good = *v;
+    struct vcpu_state *v = &f->image->vcpus[VCPUS - 1].state, good = *v;
 #define REFUSED(change) \
     do { \
         change; \
@@ -195,6 +266,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(round_trip, make, unmake),
+        cmocka_unit_test(one_vcpu_is_small),
+        cmocka_unit_test_setup_teardown(kinds, make, unmake),
+        cmocka_unit_test_setup_teardown(any_order_but_each_once, make, unmake),
         cmocka_unit_test_setup_teardown(truncation, make, unmake),
         cmocka_unit_test_setup_teardown(headers, make, unmake),
         cmocka_unit_test_setup_teardown(host_killers_are_refused, make, unmake),

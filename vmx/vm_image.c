@@ -1,0 +1,71 @@
+/* The list of a machine's parts: one table for what each vCPU has, the platform's own list, clock and console. */
+#include "vmx/vm_image.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "kernel/lib/util.h"
+
+static const struct field console_fields[] = { FIELD(struct state_console, position, 0) };
+const struct section console_section = { .name = "console", .version = 1, .fields = console_fields,
+                                         .field_count = ARRAY_SIZE(console_fields),
+                                         .struct_size = sizeof(struct state_console) };
+
+static const struct { const struct section *section; size_t offset; } vcpu_parts[] = {
+    { &gpr_section, offsetof(struct vcpu_image, state.gpr) },
+    { &segments_section, offsetof(struct vcpu_image, state.segments) },
+    { &control_section, offsetof(struct vcpu_image, state.control) },
+    { &debug_section, offsetof(struct vcpu_image, state.debug) },
+    { &msr_section, offsetof(struct vcpu_image, state.msr) },
+    { &xsave_section, offsetof(struct vcpu_image, state.xsave) },
+    { &events_section, offsetof(struct vcpu_image, state.events) },
+    { &lapic_section, offsetof(struct vcpu_image, lapic) },
+};
+_Static_assert(ARRAY_SIZE(vcpu_parts) == VCPU_PARTS, "vm_image.h");
+
+struct vm_image *vm_image_new(uint32_t vcpus)
+{
+    struct vm_image *image = calloc(1, sizeof *image + vcpus * sizeof image->vcpus[0]);
+    if (image)
+        image->vcpu_count = vcpus;
+    return image;
+}
+
+static uint32_t add_platform(struct vm_image *image, const struct guest_config *config, struct state_part *out)
+{
+    struct platform_part parts[PLATFORM_PARTS_MAX];
+    uint32_t count = platform_parts(&image->platform, config, parts);
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = (struct state_part){ parts[i].section, parts[i].object, parts[i].instance };
+    return count;
+}
+
+uint32_t vm_image_parts(struct vm_image *image, const struct guest_config *config, bool ended,
+                        struct state_part out[VM_IMAGE_PARTS_MAX])
+{
+    uint32_t count = 0;
+    out[count++] = (struct state_part){ &console_section, &image->console, 0 };
+    if (ended)
+        return count;
+    out[count++] = (struct state_part){ &clock_section, &image->clock, 0 };
+    for (uint32_t v = 0; v < image->vcpu_count; v++)
+        for (uint32_t i = 0; i < ARRAY_SIZE(vcpu_parts); i++)
+            out[count++] = (struct state_part){ vcpu_parts[i].section,
+                                                (char *)&image->vcpus[v] + vcpu_parts[i].offset, v };
+    return count + add_platform(image, config, out + count);
+}
+
+uint32_t state_kinds(const struct state_part *parts, uint32_t count, struct state_kind out[STATE_KINDS_MAX])
+{
+    uint32_t kinds = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct section *section = parts[i].section;
+        uint32_t k = 0;
+        while (k < kinds && strcmp(out[k].name, section->name))
+            k++;
+        if (k == kinds && kinds < STATE_KINDS_MAX)
+            out[kinds++] = (struct state_kind){ section->name, section->version, 0 };
+        if (k < kinds)
+            out[k].instances++;
+    }
+    return kinds;
+}
