@@ -10,7 +10,7 @@
  *     CPU: the translation is the same;
  *   - what paging_unmap() removes is never mapped to another frame later: a range whose mapping failed
  *     half-way and that nobody touched, or the identity mapping of the trampoline, which other CPUs may
- *     remember without harm.
+ *     remember without harm; the window of blocks is so large that no address in it is used twice.
  *
  * W^X: no mapping is both writable and executable, and the frames of text and rodata are not writable through
  * the direct map either. All leaves are supervisor pages; with SMEP and SMAP, a stray user mapping would be
@@ -62,6 +62,7 @@ static unsigned largest_level = 2;                  /* 3 where the processor has
 static uint64_t physical_end; /* by MAXPHYADDR: an entry beyond it would fault as reserved */
 static uint64_t stacks_next = STACKS_BASE;
 static uint64_t mmio_next = MMIO_BASE;
+static uint64_t blocks_next = BLOCKS_BASE;
 static struct pooled_stack *pool;
 static uint64_t pooled_pages;
 
@@ -291,6 +292,35 @@ enum err paging_map_mmio(struct hpa phys, uint64_t size, volatile void **out)
     spinlock_release(&lock);
     *out = (volatile void *)(virt + offset);
     return e;
+}
+
+enum err paging_map_blocks(const struct hpa *blocks, uint32_t count, void **out)
+{
+    uint32_t mapped = 0;
+    uint64_t done;
+    spinlock_acquire(&lock);
+    uint64_t base = blocks_next;
+    bool room = count <= (BLOCKS_BASE + BLOCKS_MAX_BYTES - base) / LARGE_PAGE_SIZE;
+    if (room)
+        blocks_next += count * LARGE_PAGE_SIZE;
+    while (room && mapped < count && map_range(base + mapped * LARGE_PAGE_SIZE, blocks[mapped].raw, LARGE_PAGE_SIZE,
+                                               PAGING_WRITE, 2, &done) == OK)
+        mapped++;
+    spinlock_release(&lock);
+    if (mapped < count)
+        paging_unmap_blocks((void *)base, mapped);
+    *out = (void *)base;
+    return mapped == count ? OK : ERR_NO_MEMORY;
+}
+
+void paging_unmap_blocks(void *base, uint32_t count)
+{
+    spinlock_acquire(&lock);
+    for (uint64_t virt = (uint64_t)base; count-- > 0; virt += LARGE_PAGE_SIZE) {
+        *find_entry(virt, 2) = 0;
+        invlpg(virt);
+    }
+    spinlock_release(&lock);
 }
 
 static void free_stack_pages(uint64_t bottom, uint64_t size)

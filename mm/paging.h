@@ -3,6 +3,7 @@
  *   DIRECT_MAP_BASE   all RAM, never executable; writable but for ACPI tables and the kernel's text and rodata
  *   VMAP_BASE         stacks, each with an unmapped guard page below; device registers (uncached)
  *   HEAP_BASE         the kernel heap
+ *   BLOCKS_BASE       large things that come and go: 2 MiB pages in a row, at addresses that are used once
  *   KERNEL_BASE       text read+execute, rodata read, data and bss read+write: W^X, nothing is both
  * The low half is empty: a NULL pointer faults.
  */
@@ -19,6 +20,8 @@
 #define VMAP_BASE 0xffffc00000000000ULL
 #define HEAP_BASE 0xffffd00000000000ULL
 #define HEAP_MAX_BYTES (256 * MIB)
+#define BLOCKS_BASE 0xffffe00000000000ULL
+#define BLOCKS_MAX_BYTES (16 * 1024 * GIB)   /* ever, not at a time */
 
 enum paging_flags { PAGING_READ = 0, PAGING_WRITE = 1, PAGING_EXECUTE = 2, PAGING_UNCACHED = 4 };
 
@@ -35,6 +38,12 @@ enum err paging_map(uint64_t virt, struct hpa phys, uint64_t size, unsigned flag
  * touched it; see the rule at the top of paging.c.
  */
 void paging_unmap(uint64_t virt, uint64_t size);
+/*
+ * Maps blocks of 2 MiB, writable, one behind the other at an address that was never in use and never will be again.
+ * ERR_NO_MEMORY: no tables, or the window is used up. The blocks stay the caller's.
+ */
+enum err paging_map_blocks(const struct hpa *blocks, uint32_t count, void **out);
+void paging_unmap_blocks(void *base, uint32_t count);
 /* Is every byte mapped? For code that follows pointers it cannot trust (firmware tables, backtraces). */
 bool paging_is_mapped(uint64_t virt, uint64_t size);
 /* Device registers, uncached; never unmapped. */

@@ -52,6 +52,31 @@ bool value_number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
     return true;
 }
 
+static int hex_value(char c)
+{
+    if (is_digit(c))
+        return c - '0';
+    c |= 'a' ^ 'A';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool value_hex32(const char *text, uint32_t *out)
+{
+    uint32_t value = 0;
+
+    if (strlen(text) != 2 * sizeof(value))
+        return false;
+    for (; *text; text++) {
+        int digit = hex_value(*text);
+
+        if (digit < 0)
+            return false;
+        value = value << 4 | (uint32_t)digit;
+    }
+    *out = value;
+    return true;
+}
+
 bool value_size(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 {
     static const struct { char suffix; uint64_t bytes; } units[] = {
@@ -152,14 +177,6 @@ bool value_set(const char *text, const char *const *words, uint32_t count, uint3
     }
     *out = set;
     return true;
-}
-
-static int hex_value(char c)
-{
-    if (is_digit(c))
-        return c - '0';
-    c |= 'a' ^ 'A';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 bool value_mac(const char *text, uint8_t out[MAC_BYTES])

@@ -11,6 +11,8 @@
 
 /* Decimal digits only, min <= *out <= max. */
 bool value_number(const char *text, uint64_t min, uint64_t max, uint64_t *out);
+/* Exactly eight hexadecimal digits. */
+bool value_hex32(const char *text, uint32_t *out);
 /* Digits and one of K, M, G: bytes; min <= *out <= max. */
 bool value_size(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 /* Letters, digits, '-', '_' and '.', starting with a letter; 1 to size - 1 characters. */

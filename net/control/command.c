@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "kernel/lib/guest_config.h"
 #include "kernel/lib/value.h"
 #include "kernel/lib/addr.h"
 #include "kernel/lib/pod_config.h"
@@ -17,7 +18,7 @@
 
 /* ---- what there is ------------------------------------------------------------------------------------------------ */
 
-enum value_type { TYPE_FLAG, TYPE_NUMBER, TYPE_SIZE, TYPE_TEXT, TYPE_FILE, TYPE_CONSOLE };
+enum value_type { TYPE_FLAG, TYPE_NUMBER, TYPE_SIZE, TYPE_TEXT, TYPE_FILE, TYPE_CONSOLE, TYPE_DEVICES, TYPE_MAC, TYPE_CRC };
 
 static const struct option {
     const char *key;
@@ -30,9 +31,16 @@ static const struct option {
     [OPTION_FOLLOW] = { "follow", TYPE_NUMBER, 0, 3600, "SECONDS" },
     [OPTION_INPUT] = { "input", TYPE_TEXT, 0, COMMAND_LINE_MAX, "\"TEXT\"" },
     [OPTION_POSITION] = { "position", TYPE_NUMBER, 0, UINT64_MAX, "BYTES" },
+    [OPTION_ATTACH] = { "attach", TYPE_FLAG, 0, 0, NULL },
     [OPTION_IMAGE] = { "image", TYPE_FILE, 0, FILE_NAME_MAX, "FILE" },
+    [OPTION_INITRD] = { "initrd", TYPE_FILE, 0, FILE_NAME_MAX, "FILE" },
+    [OPTION_DISK] = { "disk", TYPE_FILE, 0, FILE_NAME_MAX, "FILE" },
+    [OPTION_DISK_SIZE] = { "disk_size", TYPE_SIZE, MEMORY_MIN, MEMORY_MAX, "64M" },
     [OPTION_MEMORY] = { "memory", TYPE_SIZE, MEMORY_MIN, MEMORY_MAX, "32M" },
     [OPTION_CMDLINE] = { "cmdline", TYPE_TEXT, 0, GUEST_CMDLINE_MAX, "\"TEXT\"" },
+    [OPTION_VCPUS] = { "vcpus", TYPE_NUMBER, 1, GUEST_VCPUS_MAX, "N" },
+    [OPTION_DEVICES] = { "devices", TYPE_DEVICES, 0, 0, "net,entropy,..." },
+    [OPTION_MAC] = { "mac", TYPE_MAC, 0, 0, "aa:bb:cc:dd:ee:ff" },
     [OPTION_CPU] = { "cpu", TYPE_NUMBER, 0, 255, "INDEX" },
     [OPTION_CONSOLE] = { "console", TYPE_CONSOLE, 0, 0, "log|com2" },
     [OPTION_PAUSED] = { "paused", TYPE_FLAG, 0, 0, NULL },
@@ -43,10 +51,11 @@ static const struct option {
     [OPTION_TIMEOUT] = { "timeout", TYPE_NUMBER, 1, MS_PER_HOUR, "MS" },
     [OPTION_DOUBT] = { "doubt", TYPE_NUMBER, 0, MS_PER_HOUR, "MS" },
     [OPTION_CUT] = { "cut", TYPE_TEXT, 0, 16, "STEP" },
+    [OPTION_CRC32C] = { "crc32c", TYPE_CRC, 0, 0, "HEX" },
 };
 _Static_assert(ARRAY_SIZE(options) == COMMAND_OPTIONS, "each option is described");
 
-enum argument_type { ARGUMENT_NONE, ARGUMENT_NAME, ARGUMENT_PEER, ARGUMENT_NUMBER, ARGUMENT_WORD };
+enum argument_type { ARGUMENT_NONE, ARGUMENT_NAME, ARGUMENT_PEER, ARGUMENT_NUMBER, ARGUMENT_WORD, ARGUMENT_FILE, ARGUMENT_BYTES };
 
 static const struct verb {
     const char *name;
@@ -58,21 +67,27 @@ static const struct verb {
     [COMMAND_HELP] = { "help", { 0 }, 0, 0, "this list" },
     [COMMAND_LIST] = { "list", { 0 }, 0, 0, "the guests, and the recipes that can be started" },
     [COMMAND_START] = { "start", { ARGUMENT_NAME }, 1,
-                        BIT(OPTION_IMAGE) | BIT(OPTION_MEMORY) | BIT(OPTION_CMDLINE) | BIT(OPTION_CPU) |
-                            BIT(OPTION_CONSOLE) | BIT(OPTION_PAUSED),
-                        "starts a guest by its recipe in telepod.ini, or any image of the boot volume" },
+                        BIT(OPTION_IMAGE) | BIT(OPTION_INITRD) | BIT(OPTION_DISK) | BIT(OPTION_DISK_SIZE) |
+                            BIT(OPTION_MEMORY) | BIT(OPTION_CMDLINE) | BIT(OPTION_VCPUS) | BIT(OPTION_DEVICES) |
+                            BIT(OPTION_MAC) | BIT(OPTION_CPU) | BIT(OPTION_CONSOLE) | BIT(OPTION_PAUSED),
+                        "starts a guest by its recipe in telepod.ini or from any files that the pod has, or a halted one "
+                        "again" },
     [COMMAND_STOP] = { "stop", { ARGUMENT_NAME }, 1, BIT(OPTION_FORCE),
                        "destroys a guest; force: one in doubt, because it runs on the peer" },
     [COMMAND_PAUSE] = { "pause", { ARGUMENT_NAME }, 1, 0, "holds a guest" },
     [COMMAND_RESUME] = { "resume", { ARGUMENT_NAME }, 1, BIT(OPTION_FORCE),
                          "lets a paused guest go on; force: one in doubt, because it does not run on the peer" },
     [COMMAND_CONSOLE] = { "console", { ARGUMENT_NAME }, 1,
-                          BIT(OPTION_RAW) | BIT(OPTION_FOLLOW) | BIT(OPTION_INPUT) | BIT(OPTION_POSITION),
-                          "a guest's serial output and input; raw: the session becomes the serial line" },
+                          BIT(OPTION_RAW) | BIT(OPTION_ATTACH) | BIT(OPTION_FOLLOW) | BIT(OPTION_INPUT) | BIT(OPTION_POSITION),
+                          "a guest's serial output and input; raw, attach: the session becomes the serial line" },
     [COMMAND_TELEPORT] = { "teleport", { ARGUMENT_NAME, ARGUMENT_PEER }, 2,
                            BIT(OPTION_AUDIT) | BIT(OPTION_DOWNTIME) | BIT(OPTION_ROUNDS) | BIT(OPTION_GIVEUP) |
                                BIT(OPTION_TIMEOUT) | BIT(OPTION_DOUBT) | BIT(OPTION_CUT),
-                           "moves a running guest to a peer" },
+                           "moves a guest, running, paused or halted, to a peer" },
+    [COMMAND_IMAGES] = { "images", { 0 }, 0, 0, "the files that guests can be started from" },
+    [COMMAND_UPLOAD] = { "upload", { ARGUMENT_FILE, ARGUMENT_BYTES }, 2, BIT(OPTION_CRC32C),
+                         "takes a file: its bytes follow behind the event \"send\"" },
+    [COMMAND_REMOVE] = { "remove", { ARGUMENT_FILE }, 1, 0, "forgets a file; guests that were started from it go on" },
     [COMMAND_STATS] = { "stats", { ARGUMENT_NAME }, 0, 0, "counters of the pod, or of one guest" },
     [COMMAND_LOG] = { "log", { ARGUMENT_NUMBER }, 0, 0, "the pod's log, from a position on" },
     [COMMAND_SHUTDOWN] = { "shutdown", { 0 }, 0, BIT(OPTION_FORCE),
@@ -118,7 +133,7 @@ static bool decode_peer(struct command *out, const char *text)
 
 static enum err decode_argument(struct command *out, enum argument_type type, struct command_value *value)
 {
-    char name[POD_NAME_MAX];
+    char name[POD_NAME_MAX], file[FILE_NAME_MAX];
 
     if (type == ARGUMENT_NAME && !value_name(value->text, name, sizeof(name)))
         return fail(out, ERR_INVALID,
@@ -129,14 +144,30 @@ static enum err decode_argument(struct command *out, enum argument_type type, st
                     SHOWN_MAX, value->text, COMMAND_DEFAULT_PEER_PORT);
     if (type == ARGUMENT_NUMBER && !value_number(value->text, 0, UINT64_MAX, &value->number))
         return fail(out, ERR_INVALID, "%.*s: expected a number", SHOWN_MAX, value->text);
+    if (type == ARGUMENT_BYTES && !value_number(value->text, 1, UINT64_MAX, &value->number))
+        return fail(out, ERR_INVALID, "%.*s: expected a number of bytes, at least 1", SHOWN_MAX, value->text);
+    if (type == ARGUMENT_FILE && !value_file_name(value->text, file, sizeof(file)))
+        return fail(out, ERR_INVALID, "%.*s: expected a file's name: up to %d letters, digits, '-', '_' or '.', no folder",
+                    SHOWN_MAX, value->text, FILE_NAME_MAX - 1);
     return OK;
+}
+
+static bool decode_mac(const char *text, uint64_t *number)
+{
+    uint8_t mac[GUEST_MAC_BYTES];
+
+    if (!value_mac(text, mac))
+        return false;
+    *number = 0;
+    memcpy(number, mac, sizeof(mac));
+    return true;
 }
 
 static enum err decode_option(struct command *out, const struct option *option, struct command_value *value)
 {
     static const char *const consoles[] = { [GUEST_CONSOLE_LOG] = "log", [GUEST_CONSOLE_COM2] = "com2" };
     char file[FILE_NAME_MAX];
-    uint32_t index = 0;
+    uint32_t index = 0, devices;
 
     switch (option->type) {
     case TYPE_FLAG:
@@ -155,12 +186,28 @@ static enum err decode_option(struct command *out, const struct option *option, 
     case TYPE_FILE:
         if (value_file_name(value->text, file, sizeof(file)))
             return OK;
-        return fail(out, ERR_INVALID, "%s: expected the name of a file on the boot volume", option->key);
+        return fail(out, ERR_INVALID, "%s: expected a file's name", option->key);
     case TYPE_CONSOLE:
         if (!value_word(value->text, consoles, ARRAY_SIZE(consoles), &index))
             return fail(out, ERR_INVALID, "%s: expected log or com2", option->key);
         value->number = index;
         return OK;
+    case TYPE_DEVICES:
+        if (!value_set(value->text, guest_device_names, GUEST_DEVICE_COUNT, &devices))
+            return fail(out, ERR_INVALID, "%s: expected none, or some of net, block, console, entropy with commas",
+                        option->key);
+        value->number = devices;
+        return OK;
+    case TYPE_MAC:
+        if (decode_mac(value->text, &value->number))
+            return OK;
+        return fail(out, ERR_INVALID, "%s: expected a station's aa:bb:cc:dd:ee:ff", option->key);
+    case TYPE_CRC:
+        if (value_hex32(value->text, &index)) {
+            value->number = index;
+            return OK;
+        }
+        return fail(out, ERR_INVALID, "%s: expected eight hexadecimal digits", option->key);
     case TYPE_TEXT:
         break;
     }
@@ -260,6 +307,11 @@ uint64_t command_number(const struct command *command, enum command_option optio
     return command->options[option].text ? command->options[option].number : otherwise;
 }
 
+void command_mac(const struct command *command, uint8_t out[GUEST_MAC_BYTES])
+{
+    memcpy(out, &command->options[OPTION_MAC].number, GUEST_MAC_BYTES);
+}
+
 const char *command_verb_name(enum command_verb verb)
 {
     return verbs[verb].name;
@@ -269,7 +321,7 @@ bool command_describe(enum command_verb verb, char *synopsis, size_t size, const
 {
     static const char *const arguments[] = {
         [ARGUMENT_NONE] = "", [ARGUMENT_NAME] = "NAME", [ARGUMENT_PEER] = "PEER[:PORT]",
-        [ARGUMENT_NUMBER] = "POSITION", [ARGUMENT_WORD] = "NAME",
+        [ARGUMENT_NUMBER] = "POSITION", [ARGUMENT_WORD] = "NAME", [ARGUMENT_FILE] = "FILE", [ARGUMENT_BYTES] = "BYTES",
     };
     size_t used;
 

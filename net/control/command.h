@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "kernel/lib/err.h"
+#include "kernel/lib/pod_config.h"
 #include "net/control/words.h"
 
 #define COMMAND_ARGUMENTS_MAX 2
@@ -20,18 +21,18 @@
 
 enum command_verb {
     COMMAND_HELP, COMMAND_LIST, COMMAND_START, COMMAND_STOP, COMMAND_PAUSE, COMMAND_RESUME, COMMAND_CONSOLE,
-    COMMAND_TELEPORT, COMMAND_STATS, COMMAND_LOG, COMMAND_SHUTDOWN, COMMAND_SELFTEST, COMMAND_VERBS
+    COMMAND_TELEPORT, COMMAND_IMAGES, COMMAND_UPLOAD, COMMAND_REMOVE, COMMAND_STATS, COMMAND_LOG, COMMAND_SHUTDOWN, COMMAND_SELFTEST, COMMAND_VERBS
 };
 
 enum command_option {
-    OPTION_FORCE, OPTION_RAW, OPTION_FOLLOW, OPTION_INPUT, OPTION_POSITION, OPTION_IMAGE, OPTION_MEMORY, OPTION_CMDLINE,
-    OPTION_CPU, OPTION_CONSOLE, OPTION_PAUSED, OPTION_AUDIT, OPTION_DOWNTIME, OPTION_ROUNDS, OPTION_GIVEUP,
-    OPTION_TIMEOUT, OPTION_DOUBT, OPTION_CUT, COMMAND_OPTIONS
+    OPTION_FORCE, OPTION_RAW, OPTION_ATTACH, OPTION_FOLLOW, OPTION_INPUT, OPTION_POSITION, OPTION_IMAGE, OPTION_INITRD, OPTION_DISK,
+    OPTION_DISK_SIZE, OPTION_MEMORY, OPTION_CMDLINE, OPTION_VCPUS, OPTION_DEVICES, OPTION_MAC, OPTION_CPU, OPTION_CONSOLE, OPTION_PAUSED, OPTION_AUDIT, OPTION_DOWNTIME, OPTION_ROUNDS, OPTION_GIVEUP,
+    OPTION_TIMEOUT, OPTION_DOUBT, OPTION_CUT, OPTION_CRC32C, COMMAND_OPTIONS
 };
 
 struct command_value {
     const char *text;      /* the decoded word, in command->words; NULL: not given */
-    uint64_t number;       /* of a number, size or flag (0, 1), or the index of a choice */
+    uint64_t number;       /* of a number, size or flag (0, 1), the index of a choice, bits of a set, a MAC's 48 bits */
 };
 
 /* Points into itself: not to be copied. */
@@ -56,6 +57,9 @@ enum err command_parse(struct command *out, const char *line, size_t size);
 bool command_flag(const struct command *command, enum command_option flag);
 /* The number of an option, or `otherwise` if it was not given. */
 uint64_t command_number(const struct command *command, enum command_option option, uint64_t otherwise);
+
+/* The MAC that a `mac` option gave. */
+void command_mac(const struct command *command, uint8_t out[GUEST_MAC_BYTES]);
 
 /* For `help`: "teleport NAME PEER[:PORT] [audit] [downtime=US] ..." and one sentence. False: no such verb. */
 bool command_describe(enum command_verb verb, char *synopsis, size_t size, const char **help);

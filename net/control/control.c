@@ -9,6 +9,7 @@
 #include "kernel/thread.h"
 #include "kernel/time.h"
 #include "net/control/handlers.h"
+#include "net/control/image_store.h"
 #include "net/net.h"
 
 #define READ_CHUNK 512
@@ -29,6 +30,7 @@ static control_handler *const handlers[] = {
     [COMMAND_HELP] = handle_help,         [COMMAND_LIST] = handle_list,         [COMMAND_START] = handle_start,
     [COMMAND_STOP] = handle_stop,         [COMMAND_PAUSE] = handle_pause,       [COMMAND_RESUME] = handle_resume,
     [COMMAND_CONSOLE] = handle_console,   [COMMAND_TELEPORT] = handle_teleport, [COMMAND_STATS] = handle_stats,
+    [COMMAND_IMAGES] = handle_images,     [COMMAND_UPLOAD] = handle_upload,     [COMMAND_REMOVE] = handle_remove,
     [COMMAND_LOG] = handle_log,           [COMMAND_SHUTDOWN] = handle_shutdown, [COMMAND_SELFTEST] = handle_selftest,
 };
 _Static_assert(ARRAY_SIZE(handlers) == COMMAND_VERBS, "each command has a handler");
@@ -52,12 +54,14 @@ static bool is_echo(const struct session *session, const char *line)
 
 static void take_bytes(struct session *session, const char *bytes, size_t size)
 {
-    while (size && !session->closed) {
+    session->rest = bytes;
+    session->rest_size = size;
+    while (session->rest_size && !session->closed) {
         size_t taken;
-        enum line_event event = line_feed(&session->lines, bytes, size, &taken);
+        enum line_event event = line_feed(&session->lines, session->rest, session->rest_size, &taken);
 
-        bytes += taken;
-        size -= taken;
+        session->rest += taken;
+        session->rest_size -= taken;
         if (event == LINE_PENDING || is_echo(session, session->lines.text))
             continue;
         if (event == LINE_TOO_LONG)
@@ -218,6 +222,7 @@ enum err control_init(const struct boot_info *info)
     enum err first = OK, e;
 
     boot = info;
+    image_store_init(info);
     for (uint32_t i = 0; i < ARRAY_SIZE(readers); i++) {
         e = start_reader(readers[i].kind, readers[i].name, readers[i].fn);
         if (e != OK)

@@ -1,5 +1,5 @@
 /*
- * list, start, stop, pause, resume. What a teleport owns is left alone, and a guest in doubt is only touched with `force`:
+ * list, stop, pause, resume. What a teleport owns is left alone, and a guest in doubt is only touched with `force`:
  * then the operator, and not this pod, says where it runs.
  */
 #include <string.h>
@@ -13,8 +13,6 @@
 #include "net/teleport/teleport.h"
 #include "vmx/stats.h"
 #include "vmx/vm.h"
-
-#define DEFAULT_MEMORY (32 * MIB)
 
 struct vm *control_find_guest(struct session *session, const struct command *command)
 {
@@ -77,101 +75,6 @@ void handle_list(struct session *session, const struct command *command)
         json_string(j, NULL, config->guests[i].name);
     json_array_end(j);
     session_send(session);
-}
-
-/* ---- start -------------------------------------------------------------------------------------------------------- */
-
-static const struct guest_config *find_recipe(const char *name)
-{
-    const struct pod_config *config = &control_boot_info()->config;
-
-    for (uint32_t i = 0; i < config->guest_count; i++)
-        if (!strcmp(config->guests[i].name, name))
-            return &config->guests[i];
-    return NULL;
-}
-
-static const struct boot_file *find_file(const char *name)
-{
-    const struct boot_info *info = control_boot_info();
-
-    for (uint32_t i = 0; i < info->file_count; i++)
-        if (!strcmp(info->files[i].name, name))
-            return &info->files[i];
-    return NULL;
-}
-
-/* The recipe, if there is one, with the command's options over it. Lengths and ranges were checked by the parser. */
-static void compose(struct guest_config *out, const struct guest_config *recipe, const struct command *command)
-{
-    const struct command_value *image = &command->options[OPTION_IMAGE];
-    const struct command_value *cmdline = &command->options[OPTION_CMDLINE];
-
-    *out = recipe ? *recipe : (struct guest_config){ .memory_bytes = DEFAULT_MEMORY, .vcpus = 1, .cpu = POD_CPU_ANY };
-    snprintf(out->name, sizeof(out->name), "%s", command->arguments[0].text);
-    if (image->text)
-        snprintf(out->image, sizeof(out->image), "%s", image->text);
-    if (cmdline->text)
-        snprintf(out->cmdline, sizeof(out->cmdline), "%s", cmdline->text);
-    out->memory_bytes = command_number(command, OPTION_MEMORY, out->memory_bytes);
-    out->cpu = (uint32_t)command_number(command, OPTION_CPU, out->cpu);
-    out->console = (uint32_t)command_number(command, OPTION_CONSOLE, out->console);
-}
-
-static void create_and_run(struct session *session, const struct command *command, const struct guest_config *config,
-                           const struct boot_file *file)
-{
-    struct vm *vm;
-    char why[VM_REASON_MAX] = "";
-    enum err e = vm_create(&vm, config, hpa_to_virt((struct hpa){ file->base }), file->size, why, sizeof(why));
-
-    if (e != OK) {
-        session_error(session, e, "%s could not be made: %s", config->name, why);
-        return;
-    }
-    if (!command_flag(command, OPTION_PAUSED))
-        e = vm_resume(vm);
-    if (e != OK) {
-        vm_destroy(vm);
-        session_error(session, e, "%s could not be started: %s", config->name, err_name(e));
-        return;
-    }
-    session_begin_reply(session);
-    json_string(&session->json, "guest", vm->name);
-    json_string(&session->json, "state", vm_state_name(vm->state));
-    session_send(session);
-}
-
-void handle_start(struct session *session, const struct command *command)
-{
-    const char *name = command->arguments[0].text;
-    const struct guest_config *recipe = find_recipe(name);
-    const struct boot_file *file;
-    struct guest_config config;
-
-    if (!vmx_available()) {
-        session_error(session, ERR_UNSUPPORTED, "no guests on this pod: %s", vmx_unavailable_reason());
-        return;
-    }
-    if (vm_find(name)) {
-        session_error(session, ERR_EXISTS, "there is a guest %s already", name);
-        return;
-    }
-    if (!recipe && !command->options[OPTION_IMAGE].text) {
-        session_error(session, ERR_NOT_FOUND, "telepod.ini has no [guest %s], and no image=FILE was given", name);
-        return;
-    }
-    compose(&config, recipe, command);
-    file = find_file(config.image);
-    if (!file) {
-        session_error(session, ERR_NOT_FOUND, "%s: the loader has found no usable file %s on the boot volume", name, config.image);
-        return;
-    }
-    if (config.cpu != POD_CPU_ANY && config.cpu >= cpu_count()) {
-        session_error(session, ERR_RANGE, "%s: this pod has no CPU %u, only %u", name, config.cpu, cpu_count());
-        return;
-    }
-    create_and_run(session, command, &config, file);
 }
 
 /* ---- stop, pause, resume ------------------------------------------------------------------------------------------ */

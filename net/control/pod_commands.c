@@ -8,7 +8,7 @@
 #include "net/control/handlers.h"
 #include "vmx/vm.h"
 
-#define SYNOPSIS_MAX 256
+#define SYNOPSIS_MAX 512
 #define LOG_CHUNK 2048
 #define LOG_CHUNKS_MAX 64           /* a pod that logs faster than the client reads would otherwise keep it for ever */
 

@@ -4,7 +4,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include "kernel/console.h"
+#include "kernel/lib/util.h"
 #include "kernel/log.h"
 #include "kernel/time.h"
 
@@ -55,6 +57,17 @@ void session_write_raw(struct session *session, const void *bytes, size_t size)
 {
     if (session->kind == SESSION_TCP)
         write_bounded(session, bytes, size, SESSION_WRITE_MS);
+}
+
+enum err session_read_raw(struct session *session, void *buffer, size_t size, size_t *got, uint64_t deadline)
+{
+    if (!session->rest_size)
+        return stream_read_some(session->stream, buffer, size, got, deadline);
+    *got = MIN(size, session->rest_size);
+    memcpy(buffer, session->rest, *got);
+    session->rest += *got;
+    session->rest_size -= *got;
+    return OK;
 }
 
 void session_drain(struct session *session)

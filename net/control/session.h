@@ -31,6 +31,8 @@ struct session {
     bool closed;                        /* say and read nothing more */
     bool ok;                            /* the last reply's */
     struct line_reader lines;
+    const char *rest;                   /* what came behind the line that runs, in the bytes of the same read */
+    size_t rest_size;
     struct command command;             /* the one that runs */
     struct json json;                   /* the line being built, in `line` */
     char line[SESSION_LINE_MAX + 1];    /* and its newline */
@@ -60,6 +62,11 @@ void session_error(struct session *session, enum err code, const char *format, .
 
 /* Raw bytes, of a TCP session only; bounded as all writes. */
 void session_write_raw(struct session *session, const void *bytes, size_t size);
+/*
+ * Bytes that are no lines, of a TCP session only: 1 to size of them, first what came with the command's line. *got = 0 with
+ * OK: the client has closed. ERR_TIMEOUT; ERR_CLOSED.
+ */
+enum err session_read_raw(struct session *session, void *buffer, size_t size, size_t *got, uint64_t deadline);
 /* Waits, bounded, until the client has all that was sent. */
 void session_drain(struct session *session);
 

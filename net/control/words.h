@@ -12,7 +12,7 @@
 #include "kernel/lib/err.h"
 
 #define COMMAND_LINE_MAX 1024
-#define WORDS_MAX 24
+#define WORDS_MAX 40
 #define WORDS_ERROR_MAX 192
 
 struct word {

@@ -70,6 +70,30 @@ static void test_start_options(void **state)
     assert_int_equal(command_number(&c, OPTION_MEMORY, 7), 7);
 }
 
+static void test_machine_options(void **state)
+{
+    static const uint8_t expected[GUEST_MAC_BYTES] = { 0x02, 0, 0x5e, 0, 0xff, 0x0a };
+    uint8_t mac[GUEST_MAC_BYTES];
+    struct command c;
+
+    (void)state;
+    assert_int_equal(parse(&c, "start x image=vmlinuz initrd=i.img disk=d.img disk_size=64M vcpus=16 mac=02:00:5e:00:ff:0A "
+                               "devices=net,entropy"), OK);
+    assert_string_equal(c.options[OPTION_INITRD].text, "i.img");
+    assert_string_equal(c.options[OPTION_DISK].text, "d.img");
+    assert_int_equal(command_number(&c, OPTION_DISK_SIZE, 0), 64 * MIB);
+    assert_int_equal(command_number(&c, OPTION_VCPUS, 0), 16);
+    assert_int_equal(command_number(&c, OPTION_DEVICES, 0), GUEST_DEVICE_NET | GUEST_DEVICE_ENTROPY);
+    command_mac(&c, mac);
+    assert_memory_equal(mac, expected, sizeof(mac));
+    assert_int_equal(parse(&c, "start x devices=none"), OK);
+    assert_int_equal(command_number(&c, OPTION_DEVICES, 9), 0);
+    assert_int_equal(parse(&c, "upload 9.img 18446744073709551615 crc32c=00c0FFee"), OK);
+    assert_string_equal(c.arguments[0].text, "9.img");
+    assert_int_equal(c.arguments[1].number, UINT64_MAX);
+    assert_int_equal(command_number(&c, OPTION_CRC32C, 0), 0xc0ffee);
+}
+
 static void test_teleport_options(void **state)
 {
     static const uint8_t address[] = { 10, 0, 2, 2 };
@@ -127,8 +151,24 @@ static void test_mistakes(void **state)
         { "start x memory=1024G", ERR_INVALID, "a multiple of 2M" },
         { "start x cpu=1 cpu=2", ERR_INVALID, "given twice" },
         { "start x speed=9", ERR_INVALID, "start has no option speed" },
-        { "start x image=../k", ERR_INVALID, "a file on the boot volume" },
-        { "start x image=", ERR_INVALID, "a file on the boot volume" },
+        { "start x image=../k", ERR_INVALID, "a file's name" },
+        { "start x image=", ERR_INVALID, "a file's name" },
+        { "start x initrd=a/b", ERR_INVALID, "a file's name" },
+        { "start x disk_size=1M", ERR_INVALID, "a multiple of 2M" },
+        { "start x vcpus=0", ERR_INVALID, "a number from 1 to 16" },
+        { "start x vcpus=17", ERR_INVALID, "a number from 1 to 16" },
+        { "start x devices=net,disk", ERR_INVALID, "some of net, block, console, entropy" },
+        { "start x devices=", ERR_INVALID, "some of net, block, console, entropy" },
+        { "start x mac=01:00:5e:00:00:01", ERR_INVALID, "a station's" },
+        { "upload x", ERR_INVALID, "usage: upload FILE BYTES" },
+        { "upload a/b 5", ERR_INVALID, "a file's name" },
+        { "upload x 0", ERR_INVALID, "at least 1" },
+        { "upload x -5", ERR_INVALID, "at least 1" },
+        { "upload x 99999999999999999999", ERR_INVALID, "at least 1" },
+        { "upload x 5 crc32c=1234567", ERR_INVALID, "eight hexadecimal digits" },
+        { "upload x 5 crc32c=1234567g", ERR_INVALID, "eight hexadecimal digits" },
+        { "remove", ERR_INVALID, "usage: remove FILE" },
+        { "images all", ERR_INVALID, "not understood behind images" },
         { "start x console=vga", ERR_INVALID, "log or com2" },
         { "start x cpu=-1", ERR_INVALID, "a number from 0 to 255" },
         { "start x paused=2", ERR_INVALID, "expected 0 or 1" },
@@ -155,7 +195,8 @@ static void test_mistakes(void **state)
         { "li\001st", ERR_INVALID, "byte 0x01 in column 3" },
         { "list\x7f", ERR_INVALID, "byte 0x7f in column 5" },
         { "list \xc3\xa9", ERR_INVALID, "byte 0xc3 in column 6" },
-        { "help 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4", ERR_INVALID, "more than 24 words" },
+        { "help 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9", ERR_INVALID,
+          "more than 40 words" },
     };
     struct command c;
 
@@ -245,6 +286,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verbs),    cmocka_unit_test(test_start_options), cmocka_unit_test(test_teleport_options),
+        cmocka_unit_test(test_machine_options),
         cmocka_unit_test(test_quotes),   cmocka_unit_test(test_mistakes),      cmocka_unit_test(test_length),
         cmocka_unit_test(test_help),     cmocka_unit_test(test_lines),
     };

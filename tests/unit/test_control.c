@@ -16,6 +16,9 @@
 #include "net/control/session.c"
 #include "net/control/control.c"
 #include "net/control/guest_commands.c"
+#include "net/control/start_command.c"
+#include "net/control/image_store.c"
+#include "net/control/image_commands.c"
 #include "net/control/console_command.c"
 #include "net/control/teleport_command.c"
 #include "net/control/stats_command.c"
@@ -35,6 +38,8 @@ static size_t backlog;                     /* unacknowledged bytes of the stream
 static const char *typed_by_client;        /* bytes that the stream will give */
 static struct teleport_options last_options;
 static char guest_input[4096];
+static uint64_t free_pages, given_back, given_back_size;
+static enum err map_result;
 static char taken_by_guest = 1;
 
 void console_write(const char *text, size_t size)
@@ -99,6 +104,7 @@ enum err vm_create(struct vm **out, const struct guest_config *config, const voi
 
     assert_ptr_equal(image, (void *)(uintptr_t)info.files[0].base);
     assert_int_equal(image_size, info.files[0].size);
+    assert_true(image_by_index(0)->users >= 1);
     if (create_result != OK) {
         snprintf(why, why_size, "it will not fit");
         return create_result;
@@ -151,8 +157,31 @@ static struct cpu one_cpu;
 uint32_t cpu_count(void) { return 1; }
 struct cpu *cpu_by_index(uint32_t index) { return index ? NULL : &one_cpu; }
 uint64_t page_total_count(void) { return 100; }
-uint64_t page_free_count(void) { return 50; }
-uint64_t page_free_large_count(void) { return 1; }
+uint64_t page_free_count(void) { return free_pages; }
+uint64_t page_free_large_count(void) { return free_pages / 512; }
+enum err page_alloc(unsigned order, struct hpa *out)
+{
+    size_t size = PAGE_SIZE << order;
+
+    if (free_pages < 1UL << order)
+        return ERR_NO_MEMORY;
+    free_pages -= 1UL << order;
+    out->raw = (uint64_t)aligned_alloc(size, size);
+    return OK;
+}
+void page_free(struct hpa base, unsigned order)
+{
+    free((void *)base.raw);
+    free_pages += 1UL << order;
+}
+void page_add_range(struct hpa base, uint64_t size) { given_back = base.raw; given_back_size = size; }
+enum err paging_map_blocks(const struct hpa *blocks, uint32_t count, void **out)
+{
+    (void)blocks;
+    *out = map_result ? NULL : malloc(count * LARGE_PAGE_SIZE);
+    return map_result;
+}
+void paging_unmap_blocks(void *base, uint32_t count) { (void)count; free(base); }
 uint64_t paging_pooled_pages(void) { return 0; }
 uint64_t heap_used_bytes(void) { return 1234; }
 uint64_t heap_block_count(void) { return 12; }
@@ -243,6 +272,11 @@ static int setup(void **state)
     info.file_count = 1;
     info.files[0] = (struct boot_file){ "clock.elf", (uintptr_t)image, sizeof(image) };
     boot = &info;
+    memset(images, 0, sizeof(images));
+    image_store_init(&info);
+    free_pages = 50;
+    given_back = 0;
+    map_result = OK;
     vmx_on = true;
     powered_off = forced = false;
     create_result = teleport_result = write_result = OK;
@@ -298,7 +332,8 @@ static void test_life(void **state)
     assert_string_equal(vm_find("clock")->config.cmdline, "hz=10");
     expect("list", "\"name\":\"clock\",\"state\":\"running\",\"reason\":\"\",\"teleporting\":false,\"memory_mib\":64");
     expect("list", "\"exits\":7");
-    expect("start clock", "{\"ok\":false,\"code\":\"exists already\",\"error\":\"there is a guest clock already\"}\n");
+    expect("start clock", "{\"ok\":false,\"code\":\"exists already\","
+                           "\"error\":\"clock cannot be started: there is a guest clock already\"}\n");
     expect("resume clock", "\"error\":\"clock cannot be resumed: it is running\"");
     expect("pause clock", "{\"ok\":true,\"guest\":\"clock\",\"state\":\"paused\"}\n");
     expect("pause clock", "\"code\":\"not possible in this state\"");
@@ -320,12 +355,145 @@ static void test_start(void **state)
     assert_int_equal(vm_find("clock")->config.memory_bytes, 128 * MIB);
     assert_string_equal(vm_find("clock")->config.cmdline, "hz=10");
     expect("start b", "telepod.ini has no [guest b]");
-    expect("start b image=b.elf", "no usable file b.elf on the boot volume");
+    expect("start b image=b.elf", "this pod has no image file b.elf: upload it, or see what `images` lists");
     expect("start b image=clock.elf cpu=1", "this pod has no CPU 1, only 1");
     create_result = ERR_NO_MEMORY;
-    expect("start b image=clock.elf", "\"code\":\"out of memory\",\"error\":\"b could not be made: it will not fit\"");
+    expect("start b image=clock.elf", "\"code\":\"out of memory\",\"error\":\"b cannot be started: it will not fit\"");
     vmx_on = false;
-    expect("start b image=clock.elf", "\"error\":\"no guests on this pod: this CPU has no VT-x\"");
+    expect("start b image=clock.elf", "b cannot be started: no guests on this pod: this CPU has no VT-x\"");
+}
+
+static void test_machine(void **state)
+{
+    const struct guest_config *c;
+    uint8_t first[GUEST_MAC_BYTES];
+
+    (void)state;
+    expect("start a image=clock.elf initrd=clock.elf disk=clock.elf vcpus=2 devices=net paused", "\"state\":\"paused\"");
+    c = &vm_find("a")->config;
+    assert_string_equal(c->initrd, "clock.elf");
+    assert_int_equal(c->disk_bytes, LARGE_PAGE_SIZE);       /* of 16 bytes, rounded up */
+    assert_int_equal(c->devices, GUEST_DEVICE_NET | GUEST_DEVICE_BLOCK);
+    assert_int_equal(c->vcpus, 2);
+    assert_int_equal(images[0].users, 0);
+    memcpy(first, c->mac, sizeof(first));
+    assert_int_equal(first[0], 0x02);
+    expect("start b image=clock.elf", "\"ok\":true");
+    assert_memory_not_equal(vm_find("b")->config.mac, first, sizeof(first));
+    expect("stop a", "\"ok\":true");
+    expect("start a image=clock.elf", "\"ok\":true");
+    assert_memory_equal(vm_find("a")->config.mac, first, sizeof(first));   /* the same at every start */
+    expect("start c image=clock.elf mac=02:00:00:00:00:77", "\"ok\":true");
+    expect("start d image=clock.elf mac=02:00:00:00:00:77", "d cannot be started: the MAC 02:00:00:00:00:77 is the guest c's");
+    memcpy(info.config.guests[0].mac, "\2\0\0\0\0\x78", GUEST_MAC_BYTES);
+    expect("start d image=clock.elf mac=02:00:00:00:00:78", "telepod.ini gives the MAC 02:00:00:00:00:78 to another guest");
+    expect("start clock", "\"ok\":true");
+    expect("start d image=clock.elf initrd=x", "this pod has no initrd file x");
+    expect("start d image=clock.elf disk=x", "this pod has no disk file x");
+    expect("start d image=clock.elf devices=block", "devices has block, but there is no disk");
+    images[0].size = LARGE_PAGE_SIZE + 1;
+    expect("start d image=clock.elf disk=clock.elf disk_size=2M",
+           "the disk file clock.elf has 2097153 bytes, and disk_size is 2097152");
+    assert_int_equal(images[0].users, 0);
+    assert_null(vm_find("d"));
+}
+
+/* Whoever makes a MAC up does not take one that a running guest, or a recipe, has. */
+static void test_made_macs_avoid_others(void **state)
+{
+    uint8_t made[GUEST_MAC_BYTES];
+
+    (void)state;
+    guest_mac_make(made, "pod-a", "x", 0);
+    start_clock();
+    memcpy(vm_find("clock")->config.mac, made, sizeof(made));
+    guest_mac_make(info.config.guests[0].mac, "pod-a", "x", 1);
+    expect("start x image=clock.elf", "\"ok\":true");
+    guest_mac_make(made, "pod-a", "x", 2);
+    assert_memory_equal(vm_find("x")->config.mac, made, sizeof(made));
+}
+
+/* ---- files -------------------------------------------------------------------------------------------------------- */
+
+#define HELLO_UPLOADED "{\"event\":\"send\",\"bytes\":5}\n{\"ok\":true,\"image\":\"h\",\"bytes\":5,\"crc32c\":\"0x9a71bb4c\"}\n"
+
+static void test_upload(void **state)
+{
+    (void)state;
+    free_pages = 4096;
+    typed_by_client = "hello";
+    assert_string_equal(run_as(SESSION_TCP, "upload h 5"), HELLO_UPLOADED);
+    assert_memory_equal(find("h")->bytes, "hello", 5);
+    expect("images", "{\"name\":\"h\",\"bytes\":5,\"from\":\"upload\",\"state\":\"ready\",\"users\":0}");
+    expect("images", "{\"name\":\"clock.elf\",\"bytes\":16,\"from\":\"boot volume\"");
+    assert_non_null(strstr(run_as(SESSION_TCP, "upload h 5"), "h cannot be uploaded: there is a file of that name"));
+    expect("remove h", "{\"ok\":true,\"in_use\":false}\n");
+    expect("remove h", "no file h on this pod");
+    /* Bytes in the same packet as the command, and the next command behind them. */
+    typed_by_client = NULL;
+    assert_string_equal(run_as(SESSION_TCP, "upload h 5 crc32c=9A71BB4C\nhelloremove h"),
+                        HELLO_UPLOADED "{\"ok\":true,\"in_use\":false}\n");
+    assert_int_equal(free_pages, 4096);
+    expect("upload h 5", "an upload needs a TCP session");
+}
+
+static void test_upload_that_fails(void **state)
+{
+    (void)state;
+    free_pages = 4096;
+    typed_by_client = "hell";               /* and then the end of its stream */
+    assert_non_null(strstr(run_as(SESSION_TCP, "upload h 5"),
+                           "\"the upload of h broke off after 4 of 5 bytes: nothing of it is kept\""));
+    assert_null(find("h"));
+    typed_by_client = NULL;                 /* silence: what follows is no command */
+    assert_null(strstr(run_as(SESSION_TCP, "upload h 500\nlist"), "recipes"));
+    assert_null(find("h"));
+    typed_by_client = "hello";
+    assert_non_null(strstr(run_as(SESSION_TCP, "upload h 5 crc32c=00000001"),
+                           "h came with CRC32C 9a71bb4c and should have 00000001: nothing of it is kept"));
+    assert_null(find("h"));
+    free_pages = 2048;
+    assert_non_null(strstr(run_as(SESSION_TCP, "upload h 18446744073709551615"), "\"code\":\"out of memory\""));
+    assert_non_null(strstr(run_as(SESSION_TCP, "upload h 33554432"),
+                           "h cannot be uploaded: it takes 32768 KiB of memory; this pod has 8192 KiB free (4 blocks of 2 MiB), "
+                           "and keeps 8192 KiB for itself"));
+    free_pages = 8192;
+    map_result = ERR_NO_MEMORY;
+    assert_non_null(strstr(run_as(SESSION_TCP, "upload h 2097153"), "has just gone to somebody else"));
+    assert_null(find("h"));
+    assert_int_equal(free_pages, 8192);
+}
+
+/* A file of several blocks; removed while it is used, it goes with its last user. */
+static void test_large_file(void **state)
+{
+    static char content[3 * LARGE_PAGE_SIZE + 1];
+    struct image *h;
+
+    (void)state;
+    memset(content, 'x', sizeof(content) - 1);
+    free_pages = 8192;
+    typed_by_client = content;
+    run_as(SESSION_TCP, "upload h 6291455");
+    assert_int_equal(free_pages, 8192 - 3 * 512);
+    h = image_take("h");
+    assert_memory_equal(h->bytes, content, 6291455);
+    expect("remove h", "\"in_use\":true");
+    assert_null(image_take("h"));
+    expect("images", "\"state\":\"removed\"");
+    assert_int_equal(free_pages, 8192 - 3 * 512);
+    image_release(h);
+    assert_int_equal(free_pages, 8192);
+    assert_null(strstr(run("images"), "\"h\""));
+}
+
+static void test_remove_boot_file(void **state)
+{
+    (void)state;
+    expect("remove clock.elf", "\"ok\":true");
+    assert_int_equal(given_back, (uintptr_t)image);
+    assert_int_equal(given_back_size, PAGE_SIZE);
+    expect("start clock", "this pod has no image file clock.elf");
 }
 
 static void test_taken(void **state)
@@ -529,6 +697,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_life, setup),          cmocka_unit_test_setup(test_start, setup),
+        cmocka_unit_test_setup(test_machine, setup),       cmocka_unit_test_setup(test_made_macs_avoid_others, setup),
+        cmocka_unit_test_setup(test_upload, setup),        cmocka_unit_test_setup(test_upload_that_fails, setup),
+        cmocka_unit_test_setup(test_large_file, setup),    cmocka_unit_test_setup(test_remove_boot_file, setup),
         cmocka_unit_test_setup(test_taken, setup),         cmocka_unit_test_setup(test_teleport, setup),
         cmocka_unit_test_setup(test_slow_client, setup),   cmocka_unit_test_setup(test_console, setup),
         cmocka_unit_test_setup(test_raw_console, setup),   cmocka_unit_test_setup(test_pod_commands, setup),
