@@ -1,7 +1,8 @@
 /*
- * The net thread: the only one that runs lwIP's input and timers. It is woken by the card's interrupt and by
- * a tick, polls the card until nothing is left, and arms the interrupt again. A flood of frames cannot take
- * the CPU: after each POLL_BUDGET of them the other threads run.
+ * The net thread: the only one that runs lwIP's input and timers, and that takes frames from the guests' queues. It is
+ * woken by a card's interrupt, by a guest's frame and by a tick; it serves cards and queues until nothing is left, and
+ * arms the interrupts again. A flood of frames cannot take the CPU: after each POLL_BUDGET of a card, and one turn of each
+ * guest's queue, the other threads run.
  */
 #include "net/net.h"
 
@@ -11,9 +12,10 @@
 #include "kernel/thread.h"
 #include "kernel/time.h"
 #include "kernel/timer.h"
-#include "net/nic/nic.h"
+#include "net/net_state.h"
 #include "net/port/lwip.h"
 #include "net/port/port.h"
+#include "net/segment.h"
 
 #define POLL_BUDGET 64             /* frames between two yields */
 #define TICK_MS 50                 /* lwIP's shortest timer is 250 ms */
@@ -21,46 +23,58 @@
 #define DHCP_COMPLAINT_MS 10000
 #define WAIT_UP_STEP_MS 5
 
+enum { PRIMARY, LAN, CARDS_MAX };  /* the card of control and teleports; the guests', where they have their own */
+
 static struct {
-    struct nic *nic;               /* NULL: no network */
+    struct nic *nic;               /* PRIMARY's; NULL: the pod itself has no network */
+    struct uplink uplinks[CARDS_MAX];
+    struct segment segments[CARDS_MAX];
+    struct segment *guests;        /* one of them; NULL: not started */
     struct netif netif;
     struct thread *thread;
     struct timer tick;
     uint64_t tick_period;          /* TSC ticks */
     bool ticked;                   /* set by the timer, cleared by the thread */
     bool dhcp;
-    uint32_t link_mbit;
     uint64_t dhcp_complaint;       /* when to say that no address came; UINT64_MAX: said */
     char hostname[POD_NAME_MAX];
 } net;
 
-static void wake_thread(void *context)
+void net_wake(void)
 {
-    (void)context;
     if (net.thread)
         thread_wake(net.thread);
+}
+
+struct segment *net_guest_segment(void)
+{
+    return net.guests;
+}
+
+static void interrupt(void *context)
+{
+    (void)context;
+    net_wake();
 }
 
 static void tick(struct timer *timer)
 {
     net.ticked = true;
     timer_arm(timer, time_now() + net.tick_period);
-    wake_thread(NULL);
+    net_wake();
 }
 
-static void follow_link(void)
+static void follow_links(void)
 {
-    uint32_t mbit = nic_link_mbit(net.nic);
+    for (uint32_t i = 0; i < CARDS_MAX; i++) {
+        struct uplink *uplink = &net.uplinks[i];
 
-    if (mbit == net.link_mbit)
-        return;
-    net.link_mbit = mbit;
-    if (mbit) {
-        log_info("net", "link up, %u Mbit/s", mbit);
-        netif_set_link_up(&net.netif);
-    } else {
-        log_info("net", "link down");
-        netif_set_link_down(&net.netif);
+        if (!uplink->nic || !uplink_follow_link(uplink) || i != PRIMARY)
+            continue;
+        if (uplink->link_mbit)
+            netif_set_link_up(&net.netif);
+        else
+            netif_set_link_down(&net.netif);
     }
 }
 
@@ -87,23 +101,47 @@ static void complain_without_address(void)
     log_error("net", "no DHCP server has answered for %d s; still asking", DHCP_COMPLAINT_MS / 1000);
 }
 
+/* true: there is more to do than one turn. */
+static bool serve(void)
+{
+    bool more = false;
+
+    for (uint32_t i = 0; i < CARDS_MAX; i++)
+        if (net.uplinks[i].nic)
+            more |= nic_poll(net.uplinks[i].nic, POLL_BUDGET) == POLL_BUDGET;
+    if (net.nic)
+        port_netif_flush(&net.netif);
+    if (net.guests)
+        more |= switch_serve(net.guests);
+    return more;
+}
+
+static void serve_tick(void)
+{
+    if (!net.ticked)
+        return;
+    net.ticked = false;
+    follow_links();
+    if (net.nic) {
+        complain_without_address();
+        sys_check_timeouts();
+    }
+}
+
 static void run(void *arg)
 {
     (void)arg;
     for (;;) {
-        uint32_t received = port_netif_poll(&net.netif, POLL_BUDGET);
+        bool more = serve();
 
-        if (net.ticked) {
-            net.ticked = false;
-            follow_link();
-            complain_without_address();
-            sys_check_timeouts();
-        }
-        if (received == POLL_BUDGET) {
+        serve_tick();
+        if (more) {
             thread_yield();
             continue;
         }
-        nic_enable_interrupts(net.nic);
+        for (uint32_t i = 0; i < CARDS_MAX; i++)
+            if (net.uplinks[i].nic)
+                nic_enable_interrupts(net.uplinks[i].nic);
         thread_block();
     }
 }
@@ -112,10 +150,7 @@ static void start_netif(const struct pod_config *config)
 {
     const ip4_addr_t address = { config->address }, netmask = { config->netmask };
     const ip4_addr_t gateway = { config->gateway };
-    const uint8_t *mac = nic_mac(net.nic);
 
-    log_info("net", "%s %02x:%02x:%02x:%02x:%02x:%02x", nic_model(net.nic), mac[0], mac[1], mac[2], mac[3],
-             mac[4], mac[5]);
     memcpy(net.hostname, config->name, sizeof(net.hostname));
     net.hostname[sizeof(net.hostname) - 1] = '\0';
     netif_set_hostname(&net.netif, net.hostname);
@@ -126,39 +161,109 @@ static void start_netif(const struct pod_config *config)
     if (!net.dhcp)
         netif_set_addr(&net.netif, &address, &netmask, &gateway);
     netif_set_up(&net.netif);
-    follow_link();
+    follow_links();
     if (net.dhcp && dhcp_start(&net.netif) != ERR_OK)
         log_error("net", "DHCP could not be started: out of memory");
 }
 
-static enum err start(const struct pod_config *config)
+static void received(void *segment, const struct nic_frame *frame)
 {
+    segment_receive(segment, frame);
+}
+
+/* Opens a card for the segment of the same number, and says what it carries. */
+static enum err open_card(uint32_t which, uint32_t index, const char *carries)
+{
+    struct uplink *uplink = &net.uplinks[which];
+    const uint8_t *mac;
+    enum err err;
+
+    uplink->received = received;
+    uplink->sent = port_netif_sent;
+    uplink->context = &net.segments[which];
+    err = uplink_open(uplink, index, interrupt);
+    if (err != OK) {
+        log_error("net", "card %u, for %s, cannot be used: %s", index, carries, err_name(err));
+        return err;
+    }
+    mac = nic_mac(uplink->nic);
+    log_info("net", "card %u carries %s: %s %02x:%02x:%02x:%02x:%02x:%02x", index, carries, nic_model(uplink->nic), mac[0],
+             mac[1], mac[2], mac[3], mac[4], mac[5]);
+    return OK;
+}
+
+static enum err start_lwip(const struct pod_config *config)
+{
+    struct segment *segment = &net.segments[PRIMARY];
+    const struct port_switch above = {
+        .route = segment_route_from_pod, .deliver = segment_deliver_from_pod, .context = segment,
+    };
+    struct nic *nic = net.uplinks[PRIMARY].nic;
     enum err err = port_init();
 
     if (err != OK)
         return err;
     lwip_init();
-    err = port_netif_open(&net.netif, config->nic, wake_thread, &net.nic);
+    segment_init(segment, &net.uplinks[PRIMARY], &net.netif, nic_mac(nic));
+    err = port_netif_open(&net.netif, nic, &above);
     if (err != OK)
         return err;
+    net.nic = nic;
     start_netif(config);
-    err = thread_create(&net.thread, "net", NULL, run, NULL);
+    return OK;
+}
+
+/* The guests' segment is there even without a card: they reach each other. */
+static void start_guests(uint32_t card)
+{
+    struct segment *segment = &net.segments[LAN];
+    bool wired = open_card(LAN, card, "the guests' LAN") == OK;
+
+    segment_init(segment, wired ? &net.uplinks[LAN] : NULL, NULL, NULL);
+    net.guests = segment;
+}
+
+static bool card_interrupts(uint32_t which)
+{
+    return !net.uplinks[which].nic || nic_has_interrupts(net.uplinks[which].nic);
+}
+
+static enum err start_thread(void)
+{
+    bool interrupts = card_interrupts(PRIMARY) && card_interrupts(LAN);
+    enum err err = thread_create(&net.thread, "net", NULL, run, NULL);
+
     if (err != OK)
         return err;
-    net.tick_period = time_from_us((nic_has_interrupts(net.nic) ? TICK_MS : POLLING_TICK_MS) * US_PER_MS);
+    net.tick_period = time_from_us((interrupts ? TICK_MS : POLLING_TICK_MS) * US_PER_MS);
     net.tick.fn = tick;
     timer_arm(&net.tick, time_now() + net.tick_period);
     return OK;
 }
 
+static uint32_t lan_card(const struct pod_config *config)
+{
+    return config->nic;
+}
+
 enum err net_init(const struct pod_config *config)
 {
-    enum err err = start(config);
+    bool shared = lan_card(config) == config->nic;
+    enum err err = open_card(PRIMARY, config->nic, shared ? "control, teleports and the guests' LAN" : "control and teleports");
 
-    if (err != OK) {
+    if (err == OK)
+        err = start_lwip(config);
+    if (err != OK)
+        log_error("net", "the pod goes on without network: no control over TCP, no teleports");
+    if (shared && err == OK)
+        net.guests = &net.segments[PRIMARY];
+    else
+        start_guests(lan_card(config));
+    if (start_thread() != OK) {
+        log_error("net", "no memory for the net thread");
         net.nic = NULL;
-        log_error("net", "card %u cannot be used (%s): the pod goes on without network", config->nic,
-                  err_name(err));
+        net.guests = NULL;
+        return ERR_NO_MEMORY;
     }
     return err;
 }
@@ -204,7 +309,7 @@ void net_get_stats(struct net_stats *out)
     out->driver = "none";
     if (!net.nic)
         return;
-    port_netif_poll(&net.netif, 0); /* takes back what the card has sent: that is not in use */
+    nic_poll(net.nic, 0); /* takes back what the card has sent: that is not in use */
     nic = nic_get_stats(net.nic);
     out->rx_frames = nic->rx_frames;
     out->tx_frames = nic->tx_frames;
@@ -217,6 +322,6 @@ void net_get_stats(struct net_stats *out)
     out->tcp_pcbs_active = count_active_pcbs();
     out->tcp_retransmissions = lwip_stats.mib2.tcpretranssegs;
     memcpy(out->mac, nic_mac(net.nic), sizeof(out->mac));
-    out->link_mbit = net.link_mbit;
+    out->link_mbit = net.uplinks[PRIMARY].link_mbit;
     out->driver = nic_model(net.nic);
 }

@@ -15,14 +15,15 @@
 
 #define SWITCH_FRAME_MIN 14            /* bytes: an Ethernet header */
 #define SWITCH_FRAME_MAX 1514          /* header included, FCS not */
-#define SWITCH_PORT_ADDRESSES_MAX 4    /* IPv4 addresses remembered of a port */
+#define SWITCH_PORT_ADDRESSES_MAX 8    /* IPv4 addresses remembered of a port */
 
 struct switch_port;
 
 struct switch_port_stats {
     uint64_t sent, received;           /* frames that came from the port, that were delivered to it */
     uint64_t sent_bytes, received_bytes;
-    uint64_t dropped_full;             /* from the port: the queue had no room */
+    uint64_t dropped_full;             /* from the port: its queue had no room */
+    uint64_t dropped_wire;             /* from the port: the card had no room */
     uint64_t dropped_source;           /* from the port: a source address that is not its own */
     uint64_t dropped_other;            /* from the port: malformed, to a reserved group, or while not forwarding */
     uint64_t seen_elsewhere;           /* frames from the wire that carried this port's address as their source */
@@ -52,18 +53,22 @@ bool switch_send(struct switch_port *port, const void *frame, uint32_t size);
 void switch_port_set_state(struct switch_port *port, bool forwarding);
 
 /*
- * The guest behind the port runs here from now on: tells the segment so, at once and several times more (gratuitous ARP
- * for each known IPv4 address, RFC 5227; RARP, RFC 903, for those that learn from any frame). Does nothing while the port
- * does not forward. Any CPU.
+ * The guest behind the port runs here from now on, with these IPv4 addresses (network byte order) besides those that its
+ * frames have told: says so to the segment, at once and several times more (gratuitous ARP for each address, RFC 5227;
+ * RARP, RFC 903, for switches, which learn from any frame). Does nothing while the port does not forward, and ends when
+ * it stops. Any CPU.
  */
-void switch_port_announce(struct switch_port *port);
+void switch_port_announce(struct switch_port *port, const uint32_t *ipv4, uint32_t count);
 
-/* IPv4 addresses (network byte order) that the port has been seen to use, latest first; they travel with the guest.
-   Any CPU. */
-uint32_t switch_port_addresses(const struct switch_port *port, uint32_t out[SWITCH_PORT_ADDRESSES_MAX]);
-/* count: 0..SWITCH_PORT_ADDRESSES_MAX, more are ignored; what is no station's address is ignored. */
-void switch_port_set_addresses(struct switch_port *port, const uint32_t *addresses, uint32_t count);
+/* IPv4 addresses (network byte order) that the guest was seen to use, latest first: how many, at most
+   SWITCH_PORT_ADDRESSES_MAX. They travel with it. Any CPU. */
+uint32_t switch_port_addresses(struct switch_port *port, uint32_t out[SWITCH_PORT_ADDRESSES_MAX]);
 
-void switch_port_get_stats(const struct switch_port *port, struct switch_port_stats *out);
+/* Any CPU. */
+void switch_port_get_stats(struct switch_port *port, struct switch_port_stats *out);
+
+/* The open ports of guests, for those who list them: index 0, 1, ... until NULL. Their names are the guests'. CPU 0. */
+struct switch_port *switch_port_by_index(uint32_t index);
+const char *switch_port_name(const struct switch_port *port);
 
 #endif

@@ -8,7 +8,7 @@ PURE_SRCS := $(wildcard kernel/lib/*.c) \
     vmx/fields.c vmx/controls.c vmx/cpuid.c vmx/cpuid_build.c vmx/cpuid_features.c vmx/policy.c vmx/sections.c vmx/state_codec.c vmx/vm_image.c vmx/reset.c \
     vmx/guest_walk.c vmx/platform_parts.c \
     $(wildcard vmx/devices/*.c vmx/loader/*.c) \
-    net/announce.c net/switch_addresses.c net/switch_table.c \
+    net/announce.c net/frame_queue.c net/switch_addresses.c net/switch_table.c \
     net/port/ack_merge.c net/port/arena.c net/port/checksum.c \
     net/control/command.c net/control/words.c net/control/line.c \
     guests/dirtier/pattern.c guests/dirtier/truth.c guests/lib/cmdline.c guests/lib/format.c \

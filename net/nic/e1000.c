@@ -221,6 +221,13 @@ enum err nic_open(uint32_t index, const struct nic_client *client, struct nic **
     return OK;
 }
 
+void nic_set_promiscuous(struct nic *nic, bool on)
+{
+    uint32_t control = e1000_read(nic, REG_RCTL) & (uint32_t)~(RCTL_UPE | RCTL_MPE);
+
+    e1000_write(nic, REG_RCTL, on ? control | (uint32_t)(RCTL_UPE | RCTL_MPE) : control);
+}
+
 void nic_enable_interrupts(struct nic *nic)
 {
     /* A cause that came while masked is still in ICR, and interrupts now. */

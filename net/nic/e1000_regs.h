@@ -74,6 +74,8 @@ enum e1000_register {
     (uint32_t)(INTERRUPT_LSC | INTERRUPT_RXDMT0 | INTERRUPT_RXO | INTERRUPT_RXT0)
 /* RCTL; buffer size 2048 is encoded as 0 */
 #define RCTL_EN BIT(1)
+#define RCTL_UPE BIT(3)          /* unicast promiscuous */
+#define RCTL_MPE BIT(4)          /* multicast promiscuous */
 #define RCTL_BAM BIT(15)         /* accept broadcast */
 #define RCTL_SECRC BIT(26)       /* strip the FCS */
 /* TCTL */

@@ -65,6 +65,9 @@ void nic_buffer_free(struct nic *nic, uint32_t buffer);
 void nic_enable_interrupts(struct nic *nic);
 bool nic_has_interrupts(const struct nic *nic);   /* false: the owner must poll by time */
 
+/* true: also frames for other stations are received. Off at first. */
+void nic_set_promiscuous(struct nic *nic, bool on);
+
 uint32_t nic_link_mbit(struct nic *nic);          /* reads the card; 0: no link */
 const uint8_t *nic_mac(const struct nic *nic);    /* 6 bytes */
 const char *nic_model(const struct nic *nic);     /* "82540EM" */

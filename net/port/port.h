@@ -15,16 +15,33 @@ struct netif;
    ERR_NO_MEMORY. */
 enum err port_init(void);
 
-/*
- * Opens the index-th card and makes `netif` (zeroed, the caller's, for ever) of it, without an address, down.
- * `interrupt` is called in the card's interrupt handler. Errors are nic_open's.
- */
-enum err port_netif_open(struct netif *netif, uint32_t index, void (*interrupt)(void *context),
-                         struct nic **out);
+/* Where a frame that lwIP sends goes: any of these. */
+#define PORT_TO_CARD 1u
+#define PORT_TO_GUESTS 2u
 
-/* Gives up to `budget` received frames to lwIP and takes back what was sent. Returns how many were received.
-   */
-uint32_t port_netif_poll(struct netif *netif, uint32_t budget);
+/* Who stands between lwIP, its card and the guests: the switch. Called while lwIP sends; must not yield or call lwIP. */
+struct port_switch {
+    /* The frame's ways. Checksums may not be complete yet. */
+    uint32_t (*route)(void *context, const void *frame, uint32_t size);
+    /* To the guests that the route() before this meant. The frame is complete. */
+    void (*deliver)(void *context, const void *frame, uint32_t size);
+    void *context;
+};
+
+/*
+ * Makes `netif` (zeroed, the caller's, for ever) of an open card, without an address, down; `above` is copied. There is
+ * one netif. ERR_NO_MEMORY.
+ */
+enum err port_netif_open(struct netif *netif, struct nic *nic, const struct port_switch *above);
+
+/* A frame for lwIP from its card, whose buffer is lwIP's from then on. */
+void port_netif_received(struct netif *netif, const struct nic_frame *frame);
+/* The end of a batch: what was held back of it is given to lwIP. */
+void port_netif_flush(struct netif *netif);
+/* A frame for lwIP from a guest; copied. */
+void port_netif_received_from_guest(struct netif *netif, const void *frame, uint32_t size);
+/* The card is done with a frame that lwIP sent. */
+void port_netif_sent(void *cookie);
 
 /* Objects that lwIP or its users hold now: data in the arena, and the card's receive buffers. */
 uint32_t port_pbufs_in_use(void);

@@ -1,7 +1,7 @@
 /*
  * A card as lwIP's netif. No byte of a full frame is copied in either direction: a received frame goes up as
  * a pbuf around the card's buffer, and a frame to send is read by the card out of lwIP's pbuf, which is held
- * until then.
+ * until then. Frames from and to guests of this pod are copied.
  */
 #include "net/port/port.h"
 
@@ -21,6 +21,7 @@ struct rx_pbuf {
 
 static struct rx_pbuf rx_pbufs[NIC_BUFFER_COUNT];
 static struct nic *rx_nic;        /* the card that rx_pbufs belong to: there is one */
+static struct port_switch above;
 static struct ack_merge held_ack; /* received in this poll, not given to lwIP yet; checksum not verified */
 
 static void rx_pbuf_free(struct pbuf *p)
@@ -38,21 +39,22 @@ static struct pbuf *wrap(const struct nic_frame *frame)
                                (u16_t)frame->length);
 }
 
-/* Always the full NIC_COPY_MAX, so that it comes from the arena's class for received frames and no other. */
-static struct pbuf *copy(const struct nic_frame *frame)
+/* Small ones always take the full NIC_COPY_MAX, so that they come from the arena's class for received frames and no
+   other. */
+static struct pbuf *copy(const void *frame, uint32_t length)
 {
-    struct pbuf *p = pbuf_alloc(PBUF_RAW, NIC_COPY_MAX, PBUF_RAM);
+    struct pbuf *p = pbuf_alloc(PBUF_RAW, length <= NIC_COPY_MAX ? NIC_COPY_MAX : NIC_FRAME_MAX, PBUF_RAM);
 
     if (p) {
-        memcpy(p->payload, frame->data, frame->length);
-        p->len = p->tot_len = (u16_t)frame->length;
+        memcpy(p->payload, frame, length);
+        p->len = p->tot_len = (u16_t)length;
     }
     return p;
 }
 
 static void input(struct netif *netif, const struct nic_frame *frame)
 {
-    struct pbuf *p = frame->buffer == NIC_NO_BUFFER ? copy(frame) : wrap(frame);
+    struct pbuf *p = frame->buffer == NIC_NO_BUFFER ? copy(frame->data, frame->length) : wrap(frame);
     u16_t check = NETIF_CHECKSUM_CHECK_TCP;
 
     if (!p)
@@ -75,30 +77,33 @@ static void release_ack(struct netif *netif)
     held_ack.merged = 0;
 }
 
-static void frame_received(void *context, const struct nic_frame *frame)
+void port_netif_received(struct netif *netif, const struct nic_frame *frame)
 {
     if (!ack_is_bare(frame->data, frame->length)) {
-        release_ack(context);
-        input(context, frame);
+        release_ack(netif);
+        input(netif, frame);
     } else if (ack_supersedes(&held_ack, frame->data)) {
         ack_hold(&held_ack, frame->data, held_ack.merged + 1);
     } else {
-        release_ack(context);
+        release_ack(netif);
         ack_hold(&held_ack, frame->data, 1);
     }
 }
 
-uint32_t port_netif_poll(struct netif *netif, uint32_t budget)
+void port_netif_flush(struct netif *netif)
 {
-    uint32_t received = nic_poll(netif->state, budget);
-
     release_ack(netif);
-    return received;
 }
 
-static void frame_sent(void *context, void *cookie)
+void port_netif_received_from_guest(struct netif *netif, const void *frame, uint32_t size)
 {
-    (void)context;
+    struct nic_frame copied = { .data = (uint8_t *)frame, .length = size, .buffer = NIC_NO_BUFFER };
+
+    input(netif, &copied);
+}
+
+void port_netif_sent(void *cookie)
+{
     pbuf_free(cookie);
 }
 
@@ -117,12 +122,30 @@ static bool prepare_checksum(uint8_t *frame)
     return true;
 }
 
+/* A guest's card has no checksums of ours to complete: here they are made, in a copy that lwIP does not see. */
+static void deliver_to_guests(const struct pbuf *p)
+{
+    static uint8_t frame[NIC_FRAME_MAX];
+    struct tcp_hdr *tcp = (void *)(frame + SIZEOF_ETH_HDR + IP_HLEN);
+
+    pbuf_copy_partial(p, frame, p->tot_len, 0);
+    if (prepare_checksum(frame)) /* RFC 1071: the pseudo-header's sum lies in the field and is summed up with the rest */
+        tcp->chksum = (u16_t)~checksum_sum(tcp, p->tot_len - SIZEOF_ETH_HDR - IP_HLEN);
+    above.deliver(above.context, frame, p->tot_len);
+}
+
 static err_t link_output(struct netif *netif, struct pbuf *p)
 {
     bool tcp_checksum;
+    uint32_t ways;
 
-    if (p->tot_len < SIZEOF_ETH_HDR || p->tot_len > NIC_FRAME_MAX)
+    if (p->tot_len < SIZEOF_ETH_HDR || p->len < SIZEOF_ETH_HDR || p->tot_len > NIC_FRAME_MAX)
         return ERR_VAL;
+    ways = above.route(above.context, p->payload, p->tot_len);
+    if (ways & PORT_TO_GUESTS)
+        deliver_to_guests(p);
+    if (!(ways & PORT_TO_CARD))
+        return ERR_OK;
     /* The card takes one piece of the direct map. TCP's segments are that; fragments and the like are copied.
        */
     if (p->next || !port_can_send_from(p->payload)) {
@@ -154,18 +177,11 @@ static err_t init_netif(struct netif *netif)
     return ERR_OK;
 }
 
-enum err port_netif_open(struct netif *netif, uint32_t index, void (*interrupt)(void *context),
-                         struct nic **out)
+enum err port_netif_open(struct netif *netif, struct nic *nic, const struct port_switch *owner)
 {
-    struct nic_client client = {
-        .received = frame_received, .sent = frame_sent, .interrupt = interrupt, .context = netif,
-    };
-    enum err err = nic_open(index, &client, &rx_nic);
-
-    if (err != OK)
-        return err;
-    *out = rx_nic;
-    return netif_add_noaddr(netif, rx_nic, init_netif, ethernet_input) ? OK : ERR_NO_MEMORY;
+    rx_nic = nic;
+    above = *owner;
+    return netif_add_noaddr(netif, nic, init_netif, ethernet_input) ? OK : ERR_NO_MEMORY;
 }
 
 uint32_t port_pbufs_in_use(void)

@@ -109,7 +109,7 @@ def ping(nic):
              WiredMachine(Machine(platform="qemu", nic=nic), Pod("pod-wire", ini=INI), directory,
                           cable_port, host.port) as pod:
             pod.wait_log(READY, pod.boot_seconds)
-            pod.wait_log(rf"net: {NICS[nic]}.* {POD_MAC.hex(':')}", 1)
+            pod.wait_log(rf"net: card 0 .*{NICS[nic]}.* {POD_MAC.hex(':')}", 1)
             pod.wait_log(rf"net: address {POD_ADDRESS}\b", SECONDS)
             pod.wait_log(r"listening on TCP port \d+", SECONDS)
             pinger = Pinger(host)

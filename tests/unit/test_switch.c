@@ -218,6 +218,8 @@ static void make_ipv4(uint8_t frame[FRAME], const uint8_t *mac, uint32_t sender)
     memcpy(frame + 26, &sender, sizeof(sender));
 }
 
+#define LAST (SWITCH_PORT_ADDRESSES_MAX + 2)
+
 static void arp_tells_addresses(void **state)
 {
     struct switch_addresses known = { 0 };
@@ -227,17 +229,17 @@ static void arp_tells_addresses(void **state)
     make_arp(frame, mac_a, 0);                              /* a probe (RFC 5227, 2.1.1) tells nothing */
     switch_addresses_learn(&known, mac_a, frame, FRAME);
     assert_int_equal(known.count, 0);
-    for (uint32_t i = 1; i <= 6; i++) {
+    for (uint32_t i = 1; i <= LAST; i++) {
         make_arp(frame, mac_a, IP(i));
         switch_addresses_learn(&known, mac_a, frame, FRAME);
     }
     assert_int_equal(known.count, SWITCH_PORT_ADDRESSES_MAX);
-    assert_int_equal(known.ipv4[0], IP(6));
+    assert_int_equal(known.ipv4[0], IP(LAST));
     make_arp(frame, mac_a, IP(4));                          /* used again: first, and not twice */
     switch_addresses_learn(&known, mac_a, frame, FRAME);
     assert_int_equal(known.count, SWITCH_PORT_ADDRESSES_MAX);
     assert_int_equal(known.ipv4[0], IP(4));
-    assert_int_equal(known.ipv4[1], IP(6));
+    assert_int_equal(known.ipv4[1], IP(LAST));
     make_arp(frame, mac_b, IP(50));                         /* of somebody else */
     switch_addresses_learn(&known, mac_a, frame, FRAME);
     assert_int_equal(known.ipv4[0], IP(4));
