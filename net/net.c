@@ -241,14 +241,9 @@ static enum err start_thread(void)
     return OK;
 }
 
-static uint32_t lan_card(const struct pod_config *config)
-{
-    return config->nic;
-}
-
 enum err net_init(const struct pod_config *config)
 {
-    bool shared = lan_card(config) == config->nic;
+    bool shared = config->lan == config->nic;
     enum err err = open_card(PRIMARY, config->nic, shared ? "control, teleports and the guests' LAN" : "control and teleports");
 
     if (err == OK)
@@ -258,7 +253,7 @@ enum err net_init(const struct pod_config *config)
     if (shared && err == OK)
         net.guests = &net.segments[PRIMARY];
     else
-        start_guests(lan_card(config));
+        start_guests(config->lan);
     if (start_thread() != OK) {
         log_error("net", "no memory for the net thread");
         net.nic = NULL;
