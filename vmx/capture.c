@@ -6,6 +6,7 @@
 #include "kernel/arch/msr.h"
 #include "kernel/lib/util.h"
 #include "vmx/cpuid.h"
+#include "vmx/interrupts.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vmx.h"
@@ -151,6 +152,13 @@ static void apply_loaded(struct vcpu *vcpu, const struct vcpu_state *state)
 
 void vcpu_capture(struct vcpu *vcpu, struct vcpu_state *out)
 {
+    if (!mailbox_is_empty(&vcpu->mailbox))
+        vcpu_take_mail(vcpu);
+    vcpu_read_state(vcpu, out);
+}
+
+void vcpu_read_state(struct vcpu *vcpu, struct vcpu_state *out)
+{
     memset(out, 0, sizeof *out);
     vcpu_make_current(vcpu);
     vcpu_unload(vcpu);
@@ -159,6 +167,7 @@ void vcpu_capture(struct vcpu *vcpu, struct vcpu_state *out)
     out->control.cr0 = guest_view(GUEST_CR0, CR0_GUEST_HOST_MASK, CR0_READ_SHADOW);
     out->control.cr4 = guest_view(GUEST_CR4, CR4_GUEST_HOST_MASK, CR4_READ_SHADOW);
     capture_loaded(vcpu, out);
+    out->msr.tsc_adjust = vcpu->tsc_adjust;
     out->events.event_info = vcpu->event.info;
     out->events.event_error_code = vcpu->event.error_code;
     out->events.event_instruction_length = vcpu->event.instruction_length;
@@ -180,5 +189,9 @@ void vcpu_apply(struct vcpu *vcpu, const struct vcpu_state *state)
                                        state->events.event_instruction_length };
     vcpu->nmi_pending = state->events.nmi_pending;
     vcpu->activity = state->events.activity;
+    vcpu->dead = vcpu->activity == ACTIVITY_WAIT_FOR_SIPI ||
+                 (vcpu->activity == ACTIVITY_HLT && !(state->gpr.rflags & RFLAGS_IF));
+    vcpu->tsc_adjust = state->msr.tsc_adjust;
+    vcpu->clock_changed = true;
     vcpu->inject_work = true;
 }

@@ -1,7 +1,7 @@
 /*
  * The table of feature bits: SDM Vol. 2A, chapter 3, "CPUID - CPU Identification".
  *
- * Why a bit is hidden: VMX, SMX, SGX and their like would need nesting; MTRR, MCE, MCA, TSC_ADJUST, the
+ * Why a bit is hidden: VMX, SMX, SGX and their like would need nesting; MTRR, MCE, MCA, the
  * speculation controls and performance counters come with MSRs that are not virtualized; CET, PKU, AMX and
  * LA57 with state that is not yet moved; MONITOR would let a guest wait where no exit reaches it; TSX is
  * withdrawn by microcode on some hosts.
@@ -104,7 +104,7 @@ static const struct feature {
     { CPUID_WORD_6_EAX, 2, FORCE, "ARAT" }, /* the virtual APIC timer never stops */
 
     { CPUID_WORD_7_0_EBX, 0, PASS, "FSGSBASE" },
-    { CPUID_WORD_7_0_EBX, 1, HIDE, "IA32_TSC_ADJUST" },
+    { CPUID_WORD_7_0_EBX, 1, FORCE, "IA32_TSC_ADJUST" },
     { CPUID_WORD_7_0_EBX, 2, HIDE, "SGX" },
     { CPUID_WORD_7_0_EBX, 3, PASS, "BMI1" },
     { CPUID_WORD_7_0_EBX, 4, HIDE, "HLE" },

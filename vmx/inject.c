@@ -10,8 +10,6 @@
 #include "kernel/thread.h"
 #include "vmx/vcpu.h"
 
-#define RFLAGS_IF BIT(9)
-
 static uint32_t event_info(enum interruption_type type, uint8_t vector)
 {
     return INTERRUPTION_VALID | (uint32_t)type << INTERRUPTION_TYPE_SHIFT | vector;
@@ -115,7 +113,7 @@ void vcpu_recover_event(struct vcpu *vcpu, uint32_t vectoring)
 
 bool vcpu_has_deliverable_event(struct vcpu *vcpu)
 {
-    return vcpu->event.info || vcpu->nmi_pending || lapic_pending_vector(&vcpu->lapic) >= 0;
+    return vcpu->event.info || vcpu->nmi_pending || (!vcpu->dead && lapic_pending_vector(&vcpu->lapic) >= 0);
 }
 
 static void wake(struct vcpu *vcpu)

@@ -54,3 +54,12 @@ void vcpu_state_reset(struct vcpu_state *state, uint64_t entry)
     memcpy(&state->xsave.image[XSAVE_FCW], &fcw, sizeof fcw);
     memcpy(&state->xsave.image[XSAVE_MXCSR], &mxcsr, sizeof mxcsr);
 }
+
+void vcpu_state_init(struct vcpu_state *state)
+{
+    struct vcpu_state kept = *state;
+    vcpu_state_reset(state, 0);
+    state->xsave = kept.xsave;
+    state->msr = kept.msr;
+    state->control.xcr0 = kept.control.xcr0;
+}

@@ -8,8 +8,10 @@
 #include "kernel/thread.h"
 #include "kernel/time.h"
 #include "vmx/exits/exits.h"
+#include "vmx/interrupts.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
+#include "vmx/vm_internal.h"
 #include "vmx/vmx.h"
 
 /*
@@ -44,49 +46,128 @@ static uint64_t enter(struct vcpu *vcpu, uint64_t now, bool *entered)
     return after;
 }
 
+/* The processor's own part, which others may have used or made out of date since the last slice. */
+static void load(struct vcpu *vcpu)
+{
+    vcpu_make_current(vcpu);
+    vcpu_load(vcpu);
+    if (vcpu->invept) {
+        vcpu->invept = false;
+        vmx_invalidate_ept(ept_pointer(&vcpu->vm->memory.ept));
+    }
+}
+
+/* Host TSC at which a timer wants to be looked at: of its APIC, and vCPU 0 looks after the devices' as well. */
+static uint64_t next_deadline(const struct vcpu *vcpu)
+{
+    uint64_t devices = vcpu->index ? UINT64_MAX : vcpu->vm->platform_deadline;
+    return MIN(devices, vcpu->lapic_deadline);
+}
+
+static void look_at_timers(struct vcpu *vcpu, uint64_t now)
+{
+    if (now >= vcpu->lapic_deadline)
+        vcpu_lapic_advance(vcpu);
+    if (vcpu->index == 0 && now >= vcpu->vm->platform_deadline)
+        vm_advance_devices(vcpu->vm);
+}
+
+static bool may_go_on(const struct vcpu *vcpu)
+{
+    return !vcpu->vm->holds && vcpu->vm->state == VM_RUNNING && !vcpu->give_way;
+}
+
+static void note_first_entry(struct vm *vm)
+{
+    uint64_t none = 0;
+    if (!vm->first_entry_tsc)
+        atomic_compare_exchange_strong(&vm->first_entry_tsc, &none, rdtsc()); /* where a teleport's downtime ends */
+}
+
+/* An INIT in the mail ends its run, or the whole guest's. */
+static bool take_mail_and_go_on(struct vcpu *vcpu)
+{
+    vcpu_take_mail(vcpu);
+    return vcpu->activity == ACTIVITY_ACTIVE && may_go_on(vcpu);
+}
+
 static void run_slice(struct vcpu *vcpu)
 {
     uint64_t now = rdtsc(), slice_end = now + time_from_us(SLICE_US);
     bool entered;
-    vcpu_make_current(vcpu);
-    vcpu_load(vcpu);
-    if (vcpu->clock_changed)
-        vcpu_write_clock(vcpu);
-    if (!vcpu->vm->first_entry_tsc)
-        vcpu->vm->first_entry_tsc = rdtsc();   /* where a teleport's downtime ends */
+    load(vcpu);
+    note_first_entry(vcpu->vm);
+    vcpu->give_way = false;
     do {
-        if (now >= vcpu->lapic_deadline)
-            vcpu_lapic_advance(vcpu);
+        uint64_t deadline = next_deadline(vcpu);
+        if (now >= deadline) {
+            look_at_timers(vcpu, now);
+            deadline = next_deadline(vcpu);
+        }
+        if (!mailbox_is_empty(&vcpu->mailbox) && !take_mail_and_go_on(vcpu))
+            break;
         if (vcpu->inject_work)
             vcpu_inject(vcpu);
-        uint64_t end = MIN(slice_end, vcpu->lapic_deadline);
+        uint64_t end = MIN(slice_end, deadline);
         set_preemption_timer(end > now ? end - now : 0);
         now = enter(vcpu, now, &entered);
-    } while (entered && exit_dispatch(vcpu) == EXIT_REENTER && now < slice_end && vcpu->vm->state == VM_RUNNING);
+    } while (entered && exit_dispatch(vcpu) == EXIT_REENTER && now < slice_end && may_go_on(vcpu));
 }
 
-/* A guest in HLT: is there something that ends it? */
-static bool wake_from_hlt(struct vcpu *vcpu)
+/* In HLT, or waiting for a start-up IPI: has anything ended that? */
+static bool wakes(struct vcpu *vcpu)
 {
-    if (time_now() >= vcpu->lapic_deadline)
-        vcpu_lapic_advance(vcpu);
-    if (!vcpu_has_deliverable_event(vcpu))
-        return false;
-    vcpu->activity = ACTIVITY_ACTIVE;
-    return true;
+    look_at_timers(vcpu, time_now());
+    if (!mailbox_is_empty(&vcpu->mailbox)) {
+        bool was_dead = atomic_exchange(&vcpu->dead, false);
+        vcpu_take_mail(vcpu);
+        if (was_dead && vcpu->activity != ACTIVITY_ACTIVE && !vcpu->nmi_pending)
+            vcpu_sleep_dead(vcpu);
+    }
+    if (vcpu->activity == ACTIVITY_HLT && vcpu_has_deliverable_event(vcpu)) {
+        vcpu->activity = ACTIVITY_ACTIVE;
+        vcpu->dead = false;
+    }
+    return vcpu->activity == ACTIVITY_ACTIVE;
+}
+
+static void catch_up_with_clock(struct vcpu *vcpu)
+{
+    vcpu_make_current(vcpu);
+    vcpu_write_clock(vcpu);
+    vcpu_lapic_changed(vcpu);
+    if (vcpu->index == 0)
+        vm_advance_devices(vcpu->vm);
+}
+
+/* Near the guest; but first says so, so that nobody who holds the machine overlooks it. False: it may not. */
+static bool begin(struct vcpu *vcpu)
+{
+    vcpu->busy = true;
+    if (!vcpu->vm->holds && vcpu->vm->state == VM_RUNNING)
+        return true;
+    vcpu->busy = false;
+    return false;
 }
 
 void vcpu_thread(void *arg)
 {
     struct vcpu *vcpu = arg;
     while (!vcpu->stop) {
-        if (vcpu->vm->state != VM_RUNNING) {
+        if (!begin(vcpu)) {
+            vm_tell_end(vcpu->vm);
             thread_block();
-        } else if (vcpu->activity == ACTIVITY_HLT && !wake_from_hlt(vcpu)) {
-            thread_block_until(vcpu->lapic_deadline);
-        } else {
-            run_slice(vcpu);
-            thread_yield();
+            continue;
         }
+        if (vcpu->clock_changed)
+            catch_up_with_clock(vcpu);
+        bool awake = vcpu->activity == ACTIVITY_ACTIVE || wakes(vcpu);
+        if (awake)
+            run_slice(vcpu);
+        vcpu->busy = false;
+        if (awake)
+            thread_yield();
+        else if (mailbox_is_empty(&vcpu->mailbox)) /* who posted before `busy` was false has only kicked this CPU */
+            thread_block_until(next_deadline(vcpu));
     }
 }

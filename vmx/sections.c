@@ -92,6 +92,7 @@ static const struct field msr_fields[] = {
     FIELD(struct state_msr, sysenter_esp, 0),
     FIELD(struct state_msr, sysenter_eip, 0),
     FIELD(struct state_msr, pat, 0),
+    FIELD(struct state_msr, tsc_adjust, 0),
 };
 
 /* WRMSR of an address that is not canonical is a #GP (SDM Vol. 2D, "WRMSR"). */
@@ -139,7 +140,7 @@ static const struct field events_fields[] = {
     FIELD(struct state_events, event_instruction_length, 15),
     FIELD(struct state_events, nmi_pending, 1),
     FIELD(struct state_events, interruptibility, INTERRUPTIBILITY_KNOWN),
-    FIELD(struct state_events, activity, ACTIVITY_HLT),
+    FIELD(struct state_events, activity, ACTIVITY_WAIT_FOR_SIPI),
     FIELD(struct state_events, pending_debug_exceptions, 0),
 };
 
@@ -150,10 +151,13 @@ static const struct field events_fields[] = {
 static enum err events_check(const void *decoded, char *why, size_t why_size)
 {
     uint32_t info = ((const struct state_events *)decoded)->event_info;
+    uint32_t activity = ((const struct state_events *)decoded)->activity;
     const uint32_t known = INTERRUPTION_VALID | INTERRUPTION_ERROR_CODE_VALID | INTERRUPTION_VECTOR_MASK |
                            INTERRUPTION_TYPE_MASK << INTERRUPTION_TYPE_SHIFT;
     if ((info & ~known) || (info && !(info & INTERRUPTION_VALID)))
         return bad(why, why_size, "event_info", info);
+    if (activity != ACTIVITY_ACTIVE && activity != ACTIVITY_HLT && activity != ACTIVITY_WAIT_FOR_SIPI)
+        return bad(why, why_size, "activity", activity);
     return OK;
 }
 const struct section events_section = SECTION("events", state_events, events_fields, events_check);

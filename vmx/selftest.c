@@ -6,6 +6,7 @@
 #include "kernel/time.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
+#include "vmx/vm_internal.h"
 #include "vmx/vmx.h"
 
 #define DURATION_MS 2000
@@ -39,7 +40,7 @@ static void set_rights(struct vm *vm, uint64_t rights)
         if (entry)
             *entry = (*entry & ~EPT_RIGHTS) | rights;
     }
-    vmx_invalidate_ept(ept_pointer(&vm->memory.ept));
+    vm_ept_changed(vm);
 }
 
 /* No INVEPT: entries without rights are not cached, and the violation itself drops the access's own (SDM 29.4.3.1). */
@@ -52,34 +53,35 @@ static bool give_page(struct vm *vm, struct gpa gpa)
     return true;
 }
 
-/* Both on vm->cpu. By pages of 4 KiB: one that is given back must not bring all the others along. */
-static void take_all(void *arg)
+/* Both with the machine held. By pages of 4 KiB: one that is given back must not bring all the others along. */
+static void take_all(struct vm *vm)
 {
-    struct vm *vm = arg;
     vm->page_missing = give_page;
     if (!vm->memory.tracking)
         guest_memory_track_start(&vm->memory); /* without memory for it, the test is a weaker one */
     set_rights(vm, 0);
 }
 
-static void give_all(void *arg)
+static void give_all(struct vm *vm)
 {
-    struct vm *vm = arg;
     set_rights(vm, EPT_RIGHTS);
     vm->page_missing = NULL;
     guest_memory_track_stop(&vm->memory);
-    vmx_invalidate_ept(ept_pointer(&vm->memory.ept));
+    vm_ept_changed(vm);
 }
 
-static uint64_t for_all_guests(void (*fn)(void *))
+static uint64_t for_all_guests(void (*fn)(struct vm *))
 {
     uint64_t recovered = 0;
     for (uint32_t i = 0; i < VMS_MAX; i++) {
         struct vm *vm = vm_by_index(i);
         if (!vm || vm->vcpu_count == 0)
             continue;
-        cpu_call(vm->cpu, fn, vm);
-        recovered += vm->vcpus[0]->events_recovered;
+        vm_hold(vm);
+        fn(vm);
+        for (uint32_t j = 0; j < vm->vcpu_count; j++)
+            recovered += vm->vcpus[j]->events_recovered;
+        vm_release(vm);
     }
     return recovered;
 }

@@ -48,7 +48,7 @@ static void capture_vcpu(void *arg)
 static void for_each_vcpu(struct vm *vm, struct vm_image *image, void (*fn)(void *))
 {
     for (uint32_t i = 0; i < vm->vcpu_count; i++)
-        cpu_call(vm->cpu, fn, &(struct vcpu_transfer){ vm->vcpus[i], &image->vcpus[i] });
+        cpu_call(vm->vcpus[i]->cpu, fn, &(struct vcpu_transfer){ vm->vcpus[i], &image->vcpus[i] });
 }
 
 static void copy_platform(struct vm *vm, struct platform *out)
@@ -185,20 +185,8 @@ uint64_t vm_guest_tsc_at_pause(const struct vm *vm)
     return vm->pause_guest_tsc;
 }
 
-struct clock_setting {
-    struct vm *vm;
-    uint64_t guest_tsc, host_tsc;
-};
-
-static void set_clock(void *arg)
-{
-    const struct clock_setting *s = arg;
-    clock_set(&s->vm->clock, MAX(s->guest_tsc, s->vm->pause_guest_tsc), s->host_tsc);
-    vm_clock_moved(s->vm);
-}
-
 void vm_set_guest_tsc(struct vm *vm, uint64_t guest_tsc, uint64_t host_tsc)
 {
-    struct clock_setting setting = { vm, guest_tsc, host_tsc };
-    cpu_call(vm->cpu, set_clock, &setting);
+    clock_set(&vm->clock, MAX(guest_tsc, vm->pause_guest_tsc), host_tsc);
+    vm_clock_moved(vm);
 }

@@ -18,6 +18,15 @@ uint32_t vm_exit_counts(const struct vm *vm, struct vmx_exit_count *out, uint32_
     return used;
 }
 
+uint64_t vm_guest_ticks_on(const struct vm *vm, const struct cpu *cpu)
+{
+    uint64_t ticks = 0;
+    for (uint32_t i = 0; i < vm->vcpu_count; i++)
+        if (vm->vcpus[i]->cpu == cpu)
+            ticks += vm->vcpus[i]->guest_ticks;
+    return ticks;
+}
+
 uint64_t vm_guest_ticks(const struct vm *vm)
 {
     uint64_t ticks = 0;

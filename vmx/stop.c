@@ -4,6 +4,7 @@
 #include "kernel/lib/util.h"
 #include "kernel/log.h"
 #include "vmx/exits/exits.h"
+#include "vmx/interrupts.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vm_internal.h"
@@ -57,14 +58,32 @@ static void dump_registers(const struct vcpu *vcpu)
     }
 }
 
+/*
+ * Several vCPUs may come here at once, and with device_lock held (a write to a port can end a guest): so the reason has
+ * a lock of its own, and who needs device_lock to tell the end does that later, in the vCPU's thread.
+ */
 static void stop(struct vcpu *vcpu, const char *format, va_list args)
 {
     struct vm *vm = vcpu->vm;
-    if (vm->state == VM_HALTED)
-        return; /* the first reason is the reason */
-    vsnprintf(vm->reason, sizeof vm->reason, format, args);
-    vm->state = VM_HALTED;
+    spinlock_acquire(&vm->end_lock);
+    if (vm->state != VM_HALTED) { /* the first reason is the reason */
+        vsnprintf(vm->reason, sizeof vm->reason, format, args);
+        vm->state = VM_HALTED;
+        vm->end_untold = true;
+    }
+    spinlock_release(&vm->end_lock);
+    for (uint32_t i = 0; i < vm->vcpu_count; i++)
+        if (vm->vcpus[i] != vcpu)
+            vcpu_notify(vm->vcpus[i]);
+}
+
+void vm_tell_end(struct vm *vm)
+{
+    if (!atomic_exchange(&vm->end_untold, false))
+        return;
+    spinlock_acquire(&vm->device_lock);
     vm_console_flush(vm);
+    spinlock_release(&vm->device_lock);
     log_info("vmx", "guest %s ended: %s", vm->name, vm->reason);
     vm_notify_watchers(vm);
 }

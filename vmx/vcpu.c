@@ -16,6 +16,7 @@
 #include "kernel/thread.h"
 #include "mm/page.h"
 #include "mm/paging.h"
+#include "vmx/interrupts.h"
 #include "vmx/vm.h"
 #include "vmx/vmx.h"
 
@@ -133,9 +134,11 @@ enum err vcpu_create(struct vcpu **out, struct vm *vm, uint32_t index)
         return ERR_NO_MEMORY;
     vcpu->vm = vm;
     vcpu->index = index;
+    vcpu->cpu = cpu_this();
     vcpu->vpid = vmx_controls_get()->vpid ? choose_vpid(vm, index) : 0;
     vcpu->lapic_deadline = UINT64_MAX;
     lapic_reset(&vcpu->lapic, index, index == 0);
+    vcpu_publish_route(vcpu);
     init_vmcs(vcpu);
     *out = vcpu;
     return OK;
@@ -155,21 +158,15 @@ enum err vcpu_start(struct vcpu *vcpu)
 {
     char name[THREAD_NAME_MAX];
     snprintf(name, sizeof name, "%s/%u", vcpu->vm->name, vcpu->index);
-    return thread_create(&vcpu->thread, name, vcpu->vm->cpu, vcpu_thread, vcpu);
-}
-
-static void request_stop(void *arg)
-{
-    struct vcpu *vcpu = arg;
-    vcpu->stop = true;
-    thread_wake(vcpu->thread);
+    return thread_create(&vcpu->thread, name, vcpu->cpu, vcpu_thread, vcpu);
 }
 
 void vcpu_join(struct vcpu *vcpu)
 {
     if (!vcpu->thread)
         return;
-    cpu_call(vcpu->vm->cpu, request_stop, vcpu); /* there, so that the guest has left guest mode to let this run */
+    vcpu->stop = true;
+    thread_wake(vcpu->thread); /* held, it is nowhere but in the thread's own loop, and looks at `stop` */
     thread_join(vcpu->thread);
     vcpu->thread = NULL;
 }

@@ -2,9 +2,9 @@
  * One virtual processor: a VMCS, the registers that the VMCS does not hold, a local APIC, and the thread that runs
  * it.
  *
- * **Who touches it**: only code on vm->cpu. All of a machine's threads run there and kernel code is never
+ * **Who touches it**: only code on vcpu->cpu, but for the atomics. Its thread lives there and kernel code is never
  * preempted, so a vCPU is out of guest mode whenever anything else runs on its CPU; other CPUs get there with
- * cpu_call(). There are no locks.
+ * cpu_call(). There are no locks. What other vCPUs and devices want of it they put into its mailbox.
  *
  * **Where the state is**: in the VMCS; in gpr[]; and, for what entry and exit do not switch, either in the
  * processor itself (while this vCPU is the CPU's `loaded` one) or in struct vcpu_loaded (vmx/loaded.c).
@@ -20,6 +20,7 @@
 #include "vmx/devices/lapic.h"
 #include "vmx/entry_offsets.h"
 #include "vmx/insn.h"
+#include "vmx/mailbox.h"
 #include "vmx/stats.h"
 #include "vmx/vcpu_state.h"
 
@@ -51,8 +52,14 @@ struct vcpu {
     uint16_t vpid;                      /* 0: no VPID */
     struct hpa vmcs;
     bool launched;                      /* VMRESUME from now on */
+    struct cpu *cpu;                    /* its home: where its thread lives, for life */
     struct thread *thread;              /* NULL until vcpu_start */
-    bool stop;                          /* the thread shall end */
+    _Atomic bool stop;                  /* the thread shall end */
+    _Atomic bool busy;                  /* in guest mode or near it: holds wait for its end, posts need a kick */
+    _Atomic bool dead;                  /* asleep so that only NMI, INIT or a start-up IPI wakes it */
+    _Atomic bool invept;                /* the EPT has changed: INVEPT before the next entry */
+    bool give_way;                      /* it has sent something to a vCPU that shares its CPU: its slice ends */
+    struct vcpu_mailbox mailbox;
 
     /* interrupts, events, time */
     struct lapic lapic;
@@ -60,9 +67,10 @@ struct vcpu {
     bool inject_work;                   /* vcpu_inject has something to look at */
     bool nmi_pending;
     struct vcpu_event event;
-    uint32_t activity;                  /* ACTIVITY_ACTIVE, or ACTIVITY_HLT: waits, outside guest mode */
+    uint32_t activity;                  /* ACTIVITY_ACTIVE; _HLT, _WAIT_FOR_SIPI: waits, outside guest mode */
     uint32_t primary_controls;          /* as the VMCS has them */
     bool clock_changed;                 /* TSC_OFFSET and TSC_MULTIPLIER are to be written again */
+    uint64_t tsc_adjust;                /* IA32_TSC_ADJUST: this vCPU's TSC less the machine's time; two's complement */
 
     /* state that is not switched at each entry */
     struct vcpu_loaded loaded;
@@ -89,11 +97,11 @@ ASSERT_GPR(R15);
 _Static_assert(offsetof(struct vcpu, host_rsp) == VCPU_HOST_RSP, "entry_offsets.h");
 _Static_assert(HOST_RSP == HOST_RSP_FIELD, "entry_offsets.h");
 
-/* vmx/vcpu.c: life. All on vm->cpu, but for vcpu_start and vcpu_join. */
+/* vmx/vcpu.c: life. Creation and end on the CPU where it lives, the others anywhere. */
 enum err vcpu_create(struct vcpu **out, struct vm *vm, uint32_t index);
 void vcpu_destroy(struct vcpu *vcpu);               /* after vcpu_join; NULL is fine */
 enum err vcpu_start(struct vcpu *vcpu);             /* its thread; waits there until the machine runs */
-void vcpu_join(struct vcpu *vcpu);                  /* ends the thread; any CPU */
+void vcpu_join(struct vcpu *vcpu);                  /* ends the thread; the machine is held */
 
 /* vmx/run.c */
 void vcpu_thread(void *vcpu);
@@ -102,24 +110,30 @@ void vcpu_thread(void *vcpu);
 enum vmx_result vmx_enter(struct vcpu *vcpu, bool launched);
 void vmx_exit_point(void);
 
-/* vmx/loaded.c: on vm->cpu */
+/* vmx/init.c: on vcpu->cpu, out of guest mode */
+void vcpu_init(struct vcpu *vcpu);                  /* an INIT: resets it, but for what INIT leaves alone, and it waits */
+void vcpu_start_up(struct vcpu *vcpu, uint8_t vector);  /* a start-up IPI: runs from vector * 4 KiB, if it waits for that */
+void vcpu_sleep_dead(struct vcpu *vcpu);            /* from now on only others can wake it; the guest ends if nobody is left */
+
+/* vmx/loaded.c: on vcpu->cpu */
 void vcpu_make_current(struct vcpu *vcpu);          /* VMPTRLD, if another VMCS is current */
 void vcpu_load(struct vcpu *vcpu);                  /* the registers of struct vcpu_loaded and XSAVE state */
 void vcpu_unload(struct vcpu *vcpu);                /* saves them, if they are in the processor */
 void vcpu_forget(struct vcpu *vcpu);                /* the CPU holds nothing of it any more */
 
-/* vmx/capture.c: on vm->cpu, with the vCPU out of guest mode */
-void vcpu_capture(struct vcpu *vcpu, struct vcpu_state *out);
+/* vmx/capture.c: on vcpu->cpu, with the vCPU out of guest mode */
+void vcpu_capture(struct vcpu *vcpu, struct vcpu_state *out);       /* its mail is taken first: nothing is left behind */
+void vcpu_read_state(struct vcpu *vcpu, struct vcpu_state *out);    /* without its mail */
 /* What could fault in the host must have been checked (sections.c); what VM entry checks by itself need not. */
 void vcpu_apply(struct vcpu *vcpu, const struct vcpu_state *state);
-void vcpu_write_clock(struct vcpu *vcpu);           /* TSC_OFFSET and TSC_MULTIPLIER from vm->clock; VMCS current */
+void vcpu_write_clock(struct vcpu *vcpu);           /* TSC_OFFSET and TSC_MULTIPLIER from its clock; VMCS current */
 /* CR4 bits whose features this policy offers. */
 uint64_t vcpu_cr4_allowed(const struct vm *vm);
 
 /* vmx/inject.c */
 void vcpu_inject(struct vcpu *vcpu);                /* before each entry when inject_work */
 void vcpu_recover_event(struct vcpu *vcpu, uint32_t idt_vectoring_information);
-bool vcpu_has_deliverable_event(struct vcpu *vcpu); /* would it wake a halted processor? */
+bool vcpu_has_deliverable_event(struct vcpu *vcpu); /* would it wake a halted processor? `dead` counts */
 void vcpu_inject_irq(struct vcpu *vcpu, uint8_t vector);           /* through its APIC */
 void vcpu_inject_nmi(struct vcpu *vcpu);
 /* A fault or trap for the guest at its present RIP. Combines with one in delivery (SDM Vol. 3A, Table 6-5). */
@@ -132,6 +146,8 @@ void vcpu_reflect_exception(struct vcpu *vcpu, uint32_t info);
 uint64_t vcpu_guest_tsc(const struct vcpu *vcpu);
 void vcpu_lapic_advance(struct vcpu *vcpu);         /* timer expiry into IRR */
 void vcpu_lapic_changed(struct vcpu *vcpu);         /* after a write to the APIC: new deadline, something to inject */
+void vcpu_write_tsc(struct vcpu *vcpu, uint64_t value);             /* WRMSR of IA32_TIME_STAMP_COUNTER */
+void vcpu_write_tsc_adjust(struct vcpu *vcpu, uint64_t value);      /* WRMSR of IA32_TSC_ADJUST; VMCS current */
 
 /* vmx/step.c */
 void vcpu_skip_instruction(struct vcpu *vcpu);      /* past the instruction that caused the exit */

@@ -50,6 +50,7 @@ struct state_msr {
     uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat;
+    uint64_t tsc_adjust;            /* IA32_TSC_ADJUST */
 };
 
 /*
@@ -81,7 +82,7 @@ struct state_events {
     uint32_t event_instruction_length;
     uint32_t nmi_pending;           /* 0 or 1 */
     uint32_t interruptibility;
-    uint32_t activity;              /* ACTIVITY_ACTIVE or ACTIVITY_HLT */
+    uint32_t activity;              /* ACTIVITY_ACTIVE, ACTIVITY_HLT or ACTIVITY_WAIT_FOR_SIPI */
     uint64_t pending_debug_exceptions;
 };
 
@@ -105,5 +106,7 @@ extern const struct section gpr_section, segments_section, control_section, debu
 
 /* As guests/ABI.md says: real mode, CS:IP at `entry` (below 1 MiB), everything else as after a start-up IPI. */
 void vcpu_state_reset(struct vcpu_state *state, uint64_t entry);
+/* What an INIT makes of it (SDM Vol. 3A, Table 10-1): as reset, but FPU and XSAVE state, XCR0 and MSRs stay. */
+void vcpu_state_init(struct vcpu_state *state);
 
 #endif

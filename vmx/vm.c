@@ -1,6 +1,5 @@
 /*
- * Machines: the table, creation and end, and the state changes. Everything that must not happen while the guest
- * runs is done on vm->cpu (cpu_call), where its being executed means that no vCPU of the machine is in guest mode.
+ * Machines: the table, creation and end. Each vCPU is made and taken apart on the CPU where it lives.
  */
 #include "vmx/vm.h"
 
@@ -76,19 +75,35 @@ static void release_slot(uint32_t slot)
     spinlock_release(&slots_lock);
 }
 
-/* The CPU with the fewest machines; of equals the last, because CPU 0 has the devices. */
-static struct cpu *choose_cpu(uint32_t wish)
+static void count_vcpus(const struct vm *vm, uint32_t load[CPUS_MAX])
 {
-    uint32_t load[CPUS_MAX] = { 0 }, best = 0;
-    if (wish != POD_CPU_ANY)
-        return cpu_by_index(wish);
-    for (uint32_t i = 0; i < VMS_MAX; i++)
-        if (slots[i].vm)
-            load[slots[i].vm->cpu->index]++;
+    for (uint32_t i = 0; vm && i < vm->vcpu_count; i++)
+        load[vm->vcpus[i]->cpu->index]++;
+}
+
+/* The CPU with the fewest vCPUs; of equals the last, because CPU 0 has the devices. */
+static uint32_t least_loaded(const uint32_t load[CPUS_MAX])
+{
+    uint32_t best = 0;
     for (uint32_t i = 1; i < cpu_count(); i++)
         if (load[i] <= load[best])
             best = i;
-    return cpu_by_index(best);
+    return best;
+}
+
+/*
+ * Where each vCPU shall live: from the CPU that the configuration names on, in turn; else where there is least to do,
+ * its own earlier vCPUs counted.
+ */
+static void choose_cpus(const struct guest_config *config, uint32_t out[VCPUS_MAX])
+{
+    uint32_t load[CPUS_MAX] = { 0 };
+    for (uint32_t i = 0; i < VMS_MAX; i++)
+        count_vcpus(slots[i].vm, load);
+    for (uint32_t i = 0; i < config->vcpus; i++) {
+        out[i] = config->cpu == POD_CPU_ANY ? least_loaded(load) : (config->cpu + i) % cpu_count();
+        load[out[i]]++;
+    }
 }
 
 static enum err check_config(const struct guest_config *config, char *why, size_t why_size)
@@ -97,8 +112,8 @@ static enum err check_config(const struct guest_config *config, char *why, size_
         snprintf(why, why_size, "this pod runs no guests: %s", vmx_unavailable_reason());
         return ERR_UNSUPPORTED;
     }
-    if (config->vcpus != 1) {
-        snprintf(why, why_size, "it asks for %u vCPUs; this pod gives 1", (unsigned)config->vcpus);
+    if (config->vcpus == 0 || config->vcpus > VCPUS_MAX) {
+        snprintf(why, why_size, "it asks for %u vCPUs; a guest has 1 to %u", (unsigned)config->vcpus, VCPUS_MAX);
         return ERR_UNSUPPORTED;
     }
     if (config->cpu != POD_CPU_ANY && !cpu_by_index(config->cpu)) {
@@ -120,24 +135,60 @@ struct vcpu_creation {
     enum err result;
 };
 
-/* On vm->cpu. */
+/* On the CPU where it will live. */
 static void create_vcpu(void *arg)
 {
     struct vcpu_creation *c = arg;
-    struct vm *vm = c->vm;
-    c->result = vcpu_create(&vm->vcpus[0], vm, 0);
+    uint32_t index = c->vm->vcpu_count;
+    c->result = vcpu_create(&c->vm->vcpus[index], c->vm, index);
     if (c->result != OK)
         return;
-    vm->vcpu_count = 1;
-    vcpu_apply(vm->vcpus[0], c->state);
-    vm_clock_start(vm);
+    c->vm->vcpu_count++;
+    vcpu_apply(c->vm->vcpus[index], c->state);
 }
 
-static void destroy_vcpus(void *arg)
+/* The first begins at `entry`, the others wait for a start-up IPI. */
+static enum err create_vcpus(struct vm *vm, uint64_t entry)
 {
-    struct vm *vm = arg;
+    uint32_t cpus[VCPUS_MAX];
+    struct vcpu_state *state = malloc(sizeof *state);
+    struct vcpu_creation creation = { vm, state, state ? OK : ERR_NO_MEMORY };
+    choose_cpus(&vm->config, cpus);
+    vm->cpu = cpu_by_index(cpus[0]);
+    for (uint32_t i = 0; creation.result == OK && i < vm->config.vcpus; i++) {
+        vcpu_state_reset(state, i == 0 ? entry : 0);
+        state->events.activity = i == 0 ? ACTIVITY_ACTIVE : ACTIVITY_WAIT_FOR_SIPI;
+        cpu_call(cpu_by_index(cpus[i]), create_vcpu, &creation);
+    }
+    free(state);
+    return creation.result;
+}
+
+static enum err start_vcpus(struct vm *vm)
+{
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < vm->vcpu_count; i++)
+        e = vcpu_start(vm->vcpus[i]);
+    return e;
+}
+
+static void destroy_vcpu(void *vcpu)
+{
+    vcpu_destroy(vcpu);
+}
+
+/* Nobody may post to a vCPU whose thread has ended: so all are out of the guest, and devices keep away, before any ends. */
+static void end_vcpus(struct vm *vm)
+{
+    vm_hold(vm);
+    spinlock_acquire(&vm->device_lock);
+    if (vm->state == VM_RUNNING)
+        vm->state = VM_PAUSED;
+    spinlock_release(&vm->device_lock);
     for (uint32_t i = 0; i < vm->vcpu_count; i++)
-        vcpu_destroy(vm->vcpus[i]);
+        vcpu_join(vm->vcpus[i]);
+    for (uint32_t i = 0; i < vm->vcpu_count; i++)
+        cpu_call(vm->vcpus[i]->cpu, destroy_vcpu, vm->vcpus[i]);
     vm->vcpu_count = 0;
 }
 
@@ -147,11 +198,8 @@ static void free_vm(struct vm *vm)
     uint32_t slot = vm->slot;
     slots[slot].vm = NULL;
     vm_release_watchers(vm);
+    end_vcpus(vm);
     vm_console_flush(vm);
-    for (uint32_t i = 0; i < vm->vcpu_count; i++)
-        vcpu_join(vm->vcpus[i]);
-    if (vm->vcpu_count > 0)
-        cpu_call(vm->cpu, destroy_vcpus, vm);
     if (vm->memory.size > 0)
         guest_memory_destroy(&vm->memory);
     free(vm);
@@ -177,7 +225,7 @@ static enum err alloc_vm(struct vm **out, const struct guest_config *config, cha
     vm->config = *config;
     snprintf(vm->name, sizeof vm->name, "%s", config->name);
     vm->state = VM_INCOMING;
-    vm->cpu = choose_cpu(config->cpu);
+    vm->platform_deadline = UINT64_MAX;
     vm->id = atomic_fetch_add(&last_id, 1) + 1;
     *out = vm;
     return OK;
@@ -191,21 +239,18 @@ static enum err build(struct vm **out, const struct guest_config *config, uint64
         e = alloc_vm(&vm, config, why, why_size);
     if (e != OK)
         return e;
-    struct vcpu_state *state = malloc(sizeof *state);
-    e = state ? guest_memory_create(&vm->memory, config->memory_bytes, 0) : ERR_NO_MEMORY;
-    if (e != OK)
+    e = guest_memory_create(&vm->memory, config->memory_bytes, 0);
+    if (e != OK) {
         vm->memory.size = 0;
-    if (e == OK) {
-        struct vcpu_creation creation = { vm, state, OK };
-        vcpu_state_reset(state, entry);
+    } else {
         vm_policy_default(vm);
         platform_init(vm);
-        cpu_call(vm->cpu, create_vcpu, &creation);
-        e = creation.result;
+        e = create_vcpus(vm, entry);
     }
-    free(state);
-    if (e == OK)
-        e = vcpu_start(vm->vcpus[0]);
+    if (e == OK) {
+        vm_clock_start(vm);
+        e = start_vcpus(vm);
+    }
     if (e != OK) {
         snprintf(why, why_size, "%s, while it was made", err_name(e));
         free_vm(vm);
@@ -215,13 +260,14 @@ static enum err build(struct vm **out, const struct guest_config *config, uint64
     return OK;
 }
 
-static enum err load_image(struct vm *vm, const struct image_plan *plan, const uint8_t *image)
+static enum err load_image(struct vm *vm, const struct image_plan *plan, const struct vm_file *image)
 {
+    const uint8_t *bytes = image->bytes;
     uint64_t size = vm->memory.size;
     enum err e = OK;
     for (uint32_t i = 0; e == OK && i < plan->segment_count; i++)
         e = guest_memory_write(&vm->memory, (struct gpa){ plan->segments[i].gpa },
-                               image + plan->segments[i].file_offset, plan->segments[i].file_size);
+                               bytes + plan->segments[i].file_offset, plan->segments[i].file_size);
     if (e == OK)
         e = guest_memory_write(&vm->memory, (struct gpa){ GUEST_CMDLINE_GPA }, vm->config.cmdline,
                                strnlen(vm->config.cmdline, GUEST_CMDLINE_MAX - 1) + 1);
@@ -230,12 +276,12 @@ static enum err load_image(struct vm *vm, const struct image_plan *plan, const u
     return e;
 }
 
-static enum err create_with_image(struct vm **out, const struct guest_config *config, const void *image,
-                                  uint64_t image_size, char *why, size_t why_size)
+static enum err create_with_image(struct vm **out, const struct guest_config *config, const struct vm_file *image,
+                                  char *why, size_t why_size)
 {
     struct image_plan plan;
     char problem[VM_REASON_MAX] = "";
-    enum err e = image_plan_make(&plan, image, image_size, config->memory_bytes, problem, sizeof problem);
+    enum err e = image_plan_make(&plan, image->bytes, image->size, config->memory_bytes, problem, sizeof problem);
     if (e != OK) {
         snprintf(why, why_size, "image %s: %s", config->image, problem);
         return e;
@@ -251,11 +297,11 @@ static enum err create_with_image(struct vm **out, const struct guest_config *co
     return e;
 }
 
-enum err vm_create(struct vm **out, const struct guest_config *config, const void *image, uint64_t image_size, char *why,
+enum err vm_create(struct vm **out, const struct guest_config *config, const struct vm_files *files, char *why,
                    size_t why_size)
 {
     struct vm *vm;
-    enum err e = create_with_image(&vm, config, image, image_size, why, why_size);
+    enum err e = create_with_image(&vm, config, &files->image, why, why_size);
     if (e != OK) {
         log_error("vmx", "guest %s: %s", config->name, why);
         return e;

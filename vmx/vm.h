@@ -4,10 +4,15 @@
  *
  * **Ownership**: a struct vm is owned by the table in vmx/vm.c. Functions that change its state block the calling
  * thread until the vCPUs agree; they may be called from any thread that is not a vCPU's.
+ *
+ * **Who may touch what**: a vCPU's registers, VMCS and APIC only its own CPU (vcpu->cpu). The devices and the console
+ * whoever holds device_lock; and changes there, and in the guest's memory, by others than the vCPUs only while
+ * vm_devices_live(). What all vCPUs must keep out of: vm_hold().
  */
 #ifndef TELEPOD_VM_H
 #define TELEPOD_VM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include "kernel/cpu.h"
@@ -17,11 +22,12 @@
 #include "kernel/spinlock.h"
 #include "mm/guest_memory.h"
 #include "vmx/clock.h"
+#include "vmx/devices/apic_route.h"
 #include "vmx/platform.h"
 #include "vmx/state.h"
 
 #define VMS_MAX 32
-#define VCPUS_MAX 8
+#define VCPUS_MAX GUEST_VCPUS_MAX
 #define VM_REASON_MAX 160
 #define VM_CONSOLE_RING 16384   /* bytes kept of the guest's serial output */
 #define VM_CONSOLE_LINE 120     /* longest piece of a line that goes to the log at once */
@@ -51,31 +57,39 @@ struct vm_strays {
 struct vm {
     char name[POD_NAME_MAX];
     struct guest_config config;
-    enum vm_state state;
+    _Atomic enum vm_state state;         /* changes under device_lock */
     char reason[VM_REASON_MAX];          /* why it halted, in words; empty otherwise */
     struct guest_memory memory;
     uint32_t vcpu_count;
     struct vcpu *vcpus[VCPUS_MAX];
-    struct cpu *cpu;                     /* where its vCPU threads run */
+    struct cpu *cpu;                     /* where its first vCPU runs */
     bool teleporting;                    /* a teleport owns it: the operator cannot stop, pause or resume it meanwhile */
     uint64_t guest_tsc_hz;               /* the TSC frequency that this guest was told */
     uint64_t pause_tsc;                  /* host TSC of the instant of the last pause (all vCPUs out of guest mode) */
-    uint64_t first_entry_tsc;            /* host TSC of the first guest entry after the last vm_resume; 0: not yet */
+    _Atomic uint64_t first_entry_tsc;    /* host TSC of the first guest entry after the last vm_resume; 0: not yet */
     /* serial console: output ring, and input that waits for the guest */
     char console[VM_CONSOLE_RING];
     uint64_t console_position;           /* bytes ever written by the guest; the ring holds the last VM_CONSOLE_RING */
     uint64_t console_start;              /* ... but none before this one: they stayed where the machine came from */
     uint64_t id;                         /* epoch base: unique among the guests that this pod ever made */
 
-    /* vmx/'s own; touched on vm->cpu only, but for the watchers */
+    /* vmx/'s own */
     uint32_t slot;                       /* in the table */
+    _Atomic uint32_t holds;              /* vm_hold less vm_release: while not 0, no vCPU enters guest mode */
+    _Atomic bool end_untold;             /* it halted, and neither log nor watchers know yet (stop.c) */
+    struct spinlock end_lock;            /* who writes the reason */
+    struct spinlock device_lock;         /* platform, console, input, changes of state; any CPU, held briefly */
+    struct apic_route routes[VCPUS_MAX]; /* what each vCPU's APIC listens to; any CPU */
+    _Atomic uint32_t lowest_turn;        /* of lowest-priority messages */
+    /* Host TSC at which the devices' timers want to be looked at, by vCPU 0; UINT64_MAX: never. */
+    _Atomic uint64_t platform_deadline;
     uint64_t pause_guest_tsc;            /* the guest's TSC at pause_tsc: it may never be behind it */
     struct vm_policy policy;             /* CPUID as this guest sees it */
     struct guest_clock clock;
-    struct spinlock device_lock;         /* protects platform, console and input; any CPU, held briefly */
     struct platform platform;
     char line[VM_CONSOLE_LINE];          /* console output that has not yet been logged */
     uint32_t line_length;
+    struct spinlock strays_lock;
     struct vm_strays stray_ports, stray_msrs;
     /* An EPT violation inside RAM: true, the page is accessible now. NULL while nothing takes pages away. */
     bool (*page_missing)(struct vm *vm, struct gpa gpa);
@@ -88,8 +102,12 @@ enum err vmx_init(void);
 bool vmx_available(void);
 const char *vmx_unavailable_reason(void);      /* in words; empty when available */
 
+/* What a machine is made from; size 0: none. Read during vm_create only. */
+struct vm_file { const void *bytes; uint64_t size; };
+struct vm_files { struct vm_file image, initrd, disk; };
+
 /* A VM_PAUSED machine at its reset state with the image loaded. The name must be free. Errors: the sentence is in why, and logged. */
-enum err vm_create(struct vm **out, const struct guest_config *config, const void *image, uint64_t image_size, char *why,
+enum err vm_create(struct vm **out, const struct guest_config *config, const struct vm_files *files, char *why,
                    size_t why_size);
 /* An empty VM_INCOMING machine for a teleport. */
 enum err vm_create_incoming(struct vm **out, const struct guest_config *config);
@@ -102,6 +120,18 @@ struct vm *vm_by_index(uint32_t index);        /* 0 .. VMS_MAX - 1; NULL for an 
 enum err vm_resume(struct vm *vm);             /* VM_PAUSED -> VM_RUNNING */
 /* VM_RUNNING -> VM_PAUSED: returns when no vCPU is in guest mode or will enter; vm->pause_tsc is that instant. */
 enum err vm_pause(struct vm *vm);
+
+/*
+ * Stop the world: after vm_hold no vCPU is in guest mode or handles an exit, and none enters before the vm_release that
+ * belongs to it. They nest. The machine's state stays what it is: nobody outside notices but by the time. From any
+ * thread that is not a vCPU's.
+ */
+void vm_hold(struct vm *vm);
+void vm_release(struct vm *vm);
+/* May others than its vCPUs change its memory and its devices now (network, console input)? device_lock is held. */
+static inline bool vm_devices_live(const struct vm *vm) { return vm->state == VM_RUNNING; }
+/* The machine's own time, that its devices go by: what the TSC of a vCPU that never changed it says. Any CPU. */
+uint64_t vm_machine_time(const struct vm *vm);
 
 /*
  * Dirty tracking over the running machine. Each brings the vCPUs out of guest mode, works, and lets them go on,

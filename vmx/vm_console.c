@@ -40,6 +40,7 @@ void vm_console_output(struct vm *vm, char c)
 
 size_t vm_console_read(struct vm *vm, uint64_t *position, char *buffer, size_t size)
 {
+    spinlock_acquire(&vm->device_lock);
     uint64_t end = vm->console_position;
     uint64_t oldest = MAX(vm->console_start, end > VM_CONSOLE_RING ? end - VM_CONSOLE_RING : 0);
     uint64_t from = *position < oldest || *position > end ? oldest : *position;
@@ -47,26 +48,16 @@ size_t vm_console_read(struct vm *vm, uint64_t *position, char *buffer, size_t s
     for (size_t i = 0; i < count; i++)
         buffer[i] = vm->console[(from + i) % VM_CONSOLE_RING];
     *position = from + count;
+    spinlock_release(&vm->device_lock);
     return count;
-}
-
-struct console_input {
-    struct vm *vm;
-    const char *bytes;
-    size_t size, taken;
-};
-
-static void receive(void *arg)
-{
-    struct console_input *input = arg;
-    input->taken = uart_receive(&input->vm->platform.uart, input->bytes, input->size);
 }
 
 size_t vm_console_write(struct vm *vm, const char *bytes, size_t size)
 {
-    struct console_input input = { vm, bytes, size, 0 };
-    cpu_call(vm->cpu, receive, &input);
-    return input.taken;
+    spinlock_acquire(&vm->device_lock);
+    size_t taken = uart_receive(&vm->platform.uart, bytes, size);
+    spinlock_release(&vm->device_lock);
+    return taken;
 }
 
 void vm_notify_watchers(struct vm *vm)
@@ -113,6 +104,7 @@ void vm_unwatch(struct vm *vm, struct thread *watcher)
         replace_watcher(vm, watcher, NULL);
 }
 
+/* Is it one of the first few different ones? strays_lock is held. */
 static bool first_time(struct vm_strays *strays, uint32_t number)
 {
     for (uint32_t i = 0; i < strays->logged_count; i++)
@@ -126,8 +118,11 @@ static bool first_time(struct vm_strays *strays, uint32_t number)
 
 void vm_note_stray(struct vm *vm, struct vm_strays *strays, const char *what, uint32_t number)
 {
+    spinlock_acquire(&vm->strays_lock);
     strays->count++;
-    if (first_time(strays, number))
+    bool say = first_time(strays, number);
+    spinlock_release(&vm->strays_lock);
+    if (say)
         log_info("vmx", "guest %s: %s 0x%x%s", vm->name, what, number,
                  strays->logged_count == VM_STRAYS_LOGGED ? " (more are counted, not logged)" : "");
 }

@@ -1,7 +1,12 @@
 /*
- * Pause, resume and dirty tracking of a machine. Each runs on vm->cpu, between two slices of the guest: no vCPU is
- * in guest mode, and none enters before the function has ended.
+ * Stop the world, and what is built on it: pause, resume and dirty tracking of a machine.
+ *
+ * **How a hold works**: vCPUs are cooperative, each on its CPU. Before its thread comes near the guest it says so
+ * (vcpu->busy) and then looks whether the machine is held; whoever holds says so first (vm->holds) and then looks who
+ * is busy. Both are sequentially consistent, so one of the two sees the other. A busy vCPU is kicked out of guest mode,
+ * and sees the hold before it enters again.
  */
+#include "kernel/arch/insn.h"
 #include "kernel/log.h"
 #include "kernel/thread.h"
 #include "kernel/time.h"
@@ -10,94 +15,109 @@
 #include "vmx/vm_internal.h"
 #include "vmx/vmx.h"
 
-struct request {
-    struct vm *vm;
-    struct bitmap *out;
-    enum err result;
-};
+/* An exit and what it does take some microseconds; what takes longer waits where others can run meanwhile. */
+#define HOLD_SPIN_US 50
 
-static enum err run_request(struct vm *vm, void (*fn)(void *), struct bitmap *out)
+static void wait_until_out(const struct vcpu *vcpu)
 {
-    struct request request = { vm, out, OK };
-    cpu_call(vm->cpu, fn, &request);
-    return request.result;
+    uint64_t patience = time_after_us(HOLD_SPIN_US);
+    while (vcpu->busy) {
+        if (time_now() < patience)
+            pause();
+        else
+            thread_yield();
+    }
 }
 
-static void resume(void *arg)
+void vm_hold(struct vm *vm)
 {
-    struct request *r = arg;
-    if (r->vm->state != VM_PAUSED) {
-        r->result = ERR_STATE;
-        return;
-    }
-    r->vm->state = VM_RUNNING;
-    r->vm->first_entry_tsc = 0;
-    for (uint32_t i = 0; i < r->vm->vcpu_count; i++)
-        thread_wake(r->vm->vcpus[i]->thread);
+    atomic_fetch_add(&vm->holds, 1);
+    for (uint32_t i = 0; i < vm->vcpu_count; i++)
+        if (vm->vcpus[i]->busy)
+            cpu_kick(vm->vcpus[i]->cpu);
+    for (uint32_t i = 0; i < vm->vcpu_count; i++)
+        wait_until_out(vm->vcpus[i]);
 }
 
-static void pause_vm(void *arg)
+static void wake_all(struct vm *vm)
 {
-    struct request *r = arg;
-    if (r->vm->state != VM_RUNNING) {
-        r->result = ERR_STATE;
-        return;
-    }
-    r->vm->state = VM_PAUSED;
-    r->vm->pause_tsc = time_now();
-    r->vm->pause_guest_tsc = clock_guest_tsc(&r->vm->clock, r->vm->pause_tsc);
+    for (uint32_t i = 0; i < vm->vcpu_count; i++)
+        if (vm->vcpus[i]->thread)
+            thread_wake(vm->vcpus[i]->thread);
+}
+
+void vm_release(struct vm *vm)
+{
+    if (atomic_fetch_sub(&vm->holds, 1) == 1)
+        wake_all(vm);
 }
 
 enum err vm_resume(struct vm *vm)
 {
-    enum err e = run_request(vm, resume, NULL);
+    spinlock_acquire(&vm->device_lock);
+    bool paused = vm->state == VM_PAUSED;
+    if (paused) {
+        vm->first_entry_tsc = 0;
+        vm->state = VM_RUNNING;
+    }
+    spinlock_release(&vm->device_lock);
+    if (!paused)
+        return ERR_STATE;
+    wake_all(vm);
     vm_notify_watchers(vm);
-    return e;
+    return OK;
 }
 
+/* Held, no vCPU's TSC can be beyond the instant that is noted, and no device changes anything after it. */
 enum err vm_pause(struct vm *vm)
 {
-    enum err e = run_request(vm, pause_vm, NULL);
+    vm_hold(vm);
+    spinlock_acquire(&vm->device_lock);
+    bool running = vm->state == VM_RUNNING;
+    if (running) {
+        vm->state = VM_PAUSED;
+        vm->pause_tsc = time_now();
+        vm->pause_guest_tsc = clock_guest_tsc(&vm->clock, vm->pause_tsc);
+    }
+    spinlock_release(&vm->device_lock);
+    vm_release(vm);
     vm_notify_watchers(vm);
-    return e;
+    return running ? OK : ERR_STATE;
 }
 
 /*
- * Each of these changes EPT entries so that cached translations would hide writes or point to freed tables. All
- * translations of this guest are on this CPU: the INVEPT is done here and now, before the guest can enter again.
+ * Each of the following changes EPT entries so that cached translations would hide writes or point to freed tables.
+ * Translations of this guest are on the CPUs of its vCPUs only, and each of these does INVEPT before it uses them again.
  */
-static void track_start(void *arg)
+void vm_ept_changed(struct vm *vm)
 {
-    struct request *r = arg;
-    r->result = guest_memory_track_start(&r->vm->memory);
-    vmx_invalidate_ept(ept_pointer(&r->vm->memory.ept));
-}
-
-static void track_harvest(void *arg)
-{
-    struct request *r = arg;
-    guest_memory_harvest(&r->vm->memory, r->out);
-    vmx_invalidate_ept(ept_pointer(&r->vm->memory.ept));
-}
-
-static void track_stop(void *arg)
-{
-    struct request *r = arg;
-    guest_memory_track_stop(&r->vm->memory);
-    vmx_invalidate_ept(ept_pointer(&r->vm->memory.ept));
+    for (uint32_t i = 0; i < vm->vcpu_count; i++)
+        vm->vcpus[i]->invept = true;
 }
 
 enum err vm_track_start(struct vm *vm)
 {
-    return run_request(vm, track_start, NULL);
+    vm_hold(vm);
+    enum err e = guest_memory_track_start(&vm->memory);
+    vm_ept_changed(vm);
+    vm_release(vm);
+    return e;
 }
 
 enum err vm_track_harvest(struct vm *vm, struct bitmap *out)
 {
-    return run_request(vm, track_harvest, out);
+    vm_hold(vm);
+    guest_memory_harvest(&vm->memory, out);
+    vm_ept_changed(vm);
+    vm_release(vm);
+    return OK;
 }
 
 enum err vm_track_stop(struct vm *vm)
 {
-    return run_request(vm, track_stop, NULL);
+    vm_hold(vm);
+    guest_memory_track_stop(&vm->memory);
+    vm_ept_changed(vm);
+    vm_release(vm);
+    return OK;
 }

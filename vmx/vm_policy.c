@@ -8,6 +8,7 @@
 #include "kernel/lib/util.h"
 #include "kernel/time.h"
 #include "vmx/cpuid.h"
+#include "vmx/interrupts.h"
 #include "vmx/policy.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
@@ -44,8 +45,8 @@ void vm_clock_start(struct vm *vm)
 void vm_clock_moved(struct vm *vm)
 {
     for (uint32_t i = 0; i < vm->vcpu_count; i++) {
-        vm->vcpus[i]->clock_changed = true;
-        vcpu_lapic_changed(vm->vcpus[i]);
+        vm->vcpus[i]->clock_changed = true; /* it sees to the rest before it runs */
+        vcpu_publish_route(vm->vcpus[i]);
     }
 }
 
@@ -71,24 +72,12 @@ enum err vm_policy_check(const struct vm_policy *policy, char *why, size_t why_s
     return e;
 }
 
-struct policy_setting {
-    struct vm *vm;
-    const struct vm_policy *policy;
-};
-
-static void set_policy(void *arg)
-{
-    const struct policy_setting *s = arg;
-    s->vm->policy = *s->policy;
-    s->vm->guest_tsc_hz = s->policy->tsc_hz;
-    vm_clock_start(s->vm);
-}
-
 enum err vm_policy_apply(struct vm *vm, const struct vm_policy *policy)
 {
     if (vm->state != VM_INCOMING)
         return ERR_STATE;
-    struct policy_setting setting = { vm, policy };
-    cpu_call(vm->cpu, set_policy, &setting);
+    vm->policy = *policy;
+    vm->guest_tsc_hz = policy->tsc_hz;
+    vm_clock_start(vm);
     return OK;
 }

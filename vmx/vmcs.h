@@ -295,8 +295,11 @@ enum interruption_type {
 #define INTERRUPTIBILITY_BLOCKING_BY_NMI (1u << 3)
 
 /* 25.4.2 "Activity state" */
+#define RFLAGS_IF BIT(9)
+
 #define ACTIVITY_ACTIVE 0u
 #define ACTIVITY_HLT 1u
+#define ACTIVITY_WAIT_FOR_SIPI 3u
 
 /* 25.4.2 Table 25-4 "Format of Pending-Debug-Exceptions" */
 #define PENDING_DEBUG_BS (1ULL << 14)

@@ -181,12 +181,18 @@ static enum err prepare(struct start *start, const struct command *command)
     return wrong ? refuse_start(start, ERR_INVALID, "%s", wrong) : settle_mac(start);
 }
 
+static struct vm_file file_of(const struct image *image)
+{
+    return image ? (struct vm_file){ image->bytes, image->size } : (struct vm_file){ 0 };
+}
+
 static enum err create(struct start *start, struct vm **vm)
 {
     enum err e = take_files(start);
+    const struct vm_files files = { file_of(start->image), file_of(start->initrd), file_of(start->disk) };
 
     if (e == OK)
-        e = vm_create(vm, &start->config, start->image->bytes, start->image->size, start->why, sizeof(start->why));
+        e = vm_create(vm, &start->config, &files, start->why, sizeof(start->why));
     release_files(start);
     return e;
 }

@@ -83,8 +83,7 @@ enum err source_send_dirty(struct source *s, uint64_t *pages, uint64_t *zero_pag
 /* Ticks of this CPU that were work: neither idle nor the guest's. The unit of the benchmarks where a tick is an instruction. */
 static uint64_t work_ticks(const struct source *s)
 {
-    uint64_t guest = s->vm->cpu == cpu_this() ? vm_guest_ticks(s->vm) : 0;
-    return time_now() - cpu_this()->idle_tsc - guest;
+    return time_now() - cpu_this()->idle_tsc - vm_guest_ticks_on(s->vm, cpu_this());
 }
 
 /* One round: everything dirty goes out, the target acknowledges it, what was written meanwhile is harvested. */

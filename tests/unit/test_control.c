@@ -97,13 +97,13 @@ const char *vm_state_name(enum vm_state state)
     static const char *const names[] = { "incoming", "paused", "running", "halted", "in doubt", "moved" };
     return names[state];
 }
-enum err vm_create(struct vm **out, const struct guest_config *config, const void *image, uint64_t image_size, char *why,
+enum err vm_create(struct vm **out, const struct guest_config *config, const struct vm_files *files, char *why,
                    size_t why_size)
 {
     uint32_t i = 0;
 
-    assert_ptr_equal(image, (void *)(uintptr_t)info.files[0].base);
-    assert_int_equal(image_size, info.files[0].size);
+    assert_ptr_equal(files->image.bytes, (void *)(uintptr_t)info.files[0].base);
+    assert_int_equal(files->image.size, info.files[0].size);
     assert_true(image_by_index(0)->users >= 1);
     if (create_result != OK) {
         snprintf(why, why_size, "it will not fit");

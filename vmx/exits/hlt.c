@@ -3,17 +3,14 @@
 #include "vmx/exits/exits.h"
 #include "vmx/vcpu.h"
 
-#define RFLAGS_IF BIT(9)
-
 enum exit_action exit_hlt(struct vcpu *vcpu)
 {
-    uint64_t rip = vmcs_read(GUEST_RIP);
-    /* With interrupts off only an NMI could end it, and nobody sends one but the guest itself. */
-    if (!(vmcs_read(GUEST_RFLAGS) & RFLAGS_IF) && !vcpu->nmi_pending) {
-        vcpu_stop_guest(vcpu, "HLT with interrupts off at RIP 0x%llx", (unsigned long long)rip);
-        return EXIT_LEAVE;
-    }
+    /* With interrupts off only an NMI or an INIT ends it, and those come from other vCPUs, if there are any awake. */
+    bool open = vmcs_read(GUEST_RFLAGS) & RFLAGS_IF;
+    if (open || !vcpu->nmi_pending)
+        vcpu->activity = ACTIVITY_HLT;
+    if (!open && !vcpu->nmi_pending)
+        vcpu_sleep_dead(vcpu);
     vcpu_skip_instruction(vcpu);
-    vcpu->activity = ACTIVITY_HLT;
     return EXIT_LEAVE;
 }

@@ -6,7 +6,6 @@
 #include "kernel/arch/msr.h"
 #include "kernel/arch/trap.h"
 #include "kernel/lib/util.h"
-#include "kernel/time.h"
 #include "vmx/exits/exits.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
@@ -99,21 +98,14 @@ static bool read_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
         *value = vcpu_guest_tsc(vcpu);
         return true;
     }
+    if (msr == IA32_TSC_ADJUST) {
+        *value = vcpu->tsc_adjust;
+        return true;
+    }
     const uint64_t *constant = find_constant(msr);
     if (constant)
         *value = *constant;
     return constant;
-}
-
-/* The guest may set its TSC: a TSC deadline is absolute, a running count goes on undisturbed. */
-static void write_tsc(struct vcpu *vcpu, uint64_t value)
-{
-    uint64_t host_now = time_now();
-    uint64_t before = clock_guest_tsc(&vcpu->vm->clock, host_now);
-    clock_set(&vcpu->vm->clock, value, host_now);
-    vcpu_write_clock(vcpu);
-    lapic_tsc_moved(&vcpu->lapic, before, value);
-    vcpu_lapic_changed(vcpu);
 }
 
 static bool write_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
@@ -124,7 +116,11 @@ static bool write_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
         return ok;
     }
     if (msr == IA32_TIME_STAMP_COUNTER) {
-        write_tsc(vcpu, value);
+        vcpu_write_tsc(vcpu, value);
+        return true;
+    }
+    if (msr == IA32_TSC_ADJUST) {
+        vcpu_write_tsc_adjust(vcpu, value);
         return true;
     }
     return find_constant(msr);
