@@ -29,7 +29,7 @@
 #define VMS_MAX 32
 #define VCPUS_MAX GUEST_VCPUS_MAX
 #define VM_REASON_MAX 160
-#define VM_CONSOLE_RING 16384   /* bytes kept of the guest's serial output */
+#define VM_CONSOLE_RING 65536   /* bytes kept of the guest's serial output */
 #define VM_CONSOLE_LINE 120     /* longest piece of a line that goes to the log at once */
 #define VM_WATCHERS_MAX 8
 #define VM_STRAYS_LOGGED 8

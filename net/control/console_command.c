@@ -6,6 +6,8 @@
 #include "kernel/thread.h"
 #include "kernel/lib/util.h"
 #include "kernel/time.h"
+#include "net/control/console_watch.h"
+#include "net/control/departure.h"
 #include "net/control/handlers.h"
 #include "vmx/vm.h"
 
@@ -13,14 +15,8 @@
 #define POLL_MS 10                  /* how late a byte from the client may be */
 #define INPUT_MS 2000               /* a guest that does not read its UART for so long gets no more */
 
-struct watch {
-    const char *name;
-    uint64_t id;                    /* of the guest: another one may take the name */
-    uint64_t position;
-};
-
 /* The guest, if it is still the same one. */
-static struct vm *watched(const struct watch *watch)
+struct vm *console_watched(const struct console_watch *watch)
 {
     struct vm *vm = vm_find(watch->name);
 
@@ -28,27 +24,27 @@ static struct vm *watched(const struct watch *watch)
 }
 
 /* Sleeps until output, a wake-up or POLL_MS. Watching is an optimisation: without a slot for it, the poll remains. */
-static void wait_a_little(const struct watch *watch)
+void console_wait(const struct console_watch *watch)
 {
-    struct vm *vm = watched(watch);
-    bool watching = vm && vm_watch(vm, thread_current()) == OK;
+    struct vm *vm = console_watched(watch);
+    bool is_watching = vm && vm_watch(vm, thread_current()) == OK;
 
     thread_block_until(time_after_ms(POLL_MS));
-    vm = watched(watch);
-    if (watching && vm)
+    vm = console_watched(watch);
+    if (is_watching && vm)
         vm_unwatch(vm, thread_current());
 }
 
 /* ---- as events ---------------------------------------------------------------------------------------------------- */
 
 /* No more than what the ring can hold: a guest that prints faster than we send must not keep us here. */
-static void tell_output(struct session *session, struct watch *watch)
+static void tell_output(struct session *session, struct console_watch *watch)
 {
     char text[CHUNK];
     struct vm *vm;
     size_t count;
 
-    for (size_t told = 0; told < VM_CONSOLE_RING && !session->closed && (vm = watched(watch)); told += count) {
+    for (size_t told = 0; told < VM_CONSOLE_RING && !session->closed && (vm = console_watched(watch)); told += count) {
         count = vm_console_read(vm, &watch->position, text, sizeof(text));
         if (!count)
             return;
@@ -62,13 +58,13 @@ static void tell_output(struct session *session, struct watch *watch)
 }
 
 /* Bytes that the guest's UART took. */
-static size_t type_input(const struct watch *watch, const char *text)
+static size_t type_input(const struct console_watch *watch, const char *text)
 {
     uint64_t deadline = time_after_ms(INPUT_MS);
     size_t size = strlen(text), done = 0;
     struct vm *vm;
 
-    while ((vm = watched(watch))) {
+    while ((vm = console_watched(watch))) {
         done += vm_console_write(vm, text + done, size - done);
         if (done == size || time_now() >= deadline)
             break;
@@ -77,15 +73,15 @@ static size_t type_input(const struct watch *watch, const char *text)
     return done;
 }
 
-static void talk(struct session *session, const struct command *command, struct watch *watch)
+static void talk(struct session *session, const struct command *command, struct console_watch *watch)
 {
     const char *input = command->options[OPTION_INPUT].text;
     uint64_t until = time_after_ms(MS_PER_S * command_number(command, OPTION_FOLLOW, 0));
     size_t typed = input ? type_input(watch, input) : 0;
 
     tell_output(session, watch);
-    while (time_now() < until && !session->closed && watched(watch)) {
-        wait_a_little(watch);
+    while (time_now() < until && !session->closed && console_watched(watch)) {
+        console_wait(watch);
         tell_output(session, watch);
     }
     if (input && typed < strlen(input)) {
@@ -95,7 +91,7 @@ static void talk(struct session *session, const struct command *command, struct 
     }
     session_begin_reply(session);
     json_u64(&session->json, "position", watch->position);
-    json_bool(&session->json, "gone", !watched(watch));
+    json_bool(&session->json, "gone", !console_watched(watch));
     session_send(session);
 }
 
@@ -114,7 +110,7 @@ static bool pass_input(struct session *session, struct vm *vm, struct pending *p
 
     if (pending->count < sizeof(pending->bytes)) {
         /* The deadline has come: it returns at once, with what is there. */
-        enum err e = stream_read_some(session->stream, pending->bytes + pending->count,
+        enum err e = session_read_raw(session, pending->bytes + pending->count,
                                       sizeof(pending->bytes) - pending->count, &got, time_now());
 
         if ((e != OK && e != ERR_TIMEOUT) || (e == OK && !got))
@@ -127,13 +123,13 @@ static bool pass_input(struct session *session, struct vm *vm, struct pending *p
     return true;
 }
 
-static void pass_output(struct session *session, struct watch *watch)
+static void pass_output(struct session *session, struct console_watch *watch)
 {
     char text[CHUNK];
     struct vm *vm;
     size_t count;
 
-    for (size_t passed = 0; passed < VM_CONSOLE_RING && !session->closed && (vm = watched(watch)); passed += count) {
+    for (size_t passed = 0; passed < VM_CONSOLE_RING && !session->closed && (vm = console_watched(watch)); passed += count) {
         count = vm_console_read(vm, &watch->position, text, sizeof(text));
         if (!count)
             return;
@@ -142,7 +138,7 @@ static void pass_output(struct session *session, struct watch *watch)
     }
 }
 
-static void pipe_raw(struct session *session, struct watch *watch)
+static void pipe_raw(struct session *session, struct console_watch *watch)
 {
     struct pending pending = { .count = 0 };
     struct vm *vm;
@@ -150,25 +146,44 @@ static void pipe_raw(struct session *session, struct watch *watch)
     session_begin_reply(session);
     json_bool(&session->json, "raw", true);
     session_send(session);
-    while (!session->closed && (vm = watched(watch)) && pass_input(session, vm, &pending)) {
+    while (!session->closed && (vm = console_watched(watch)) && pass_input(session, vm, &pending)) {
         pass_output(session, watch);
-        wait_a_little(watch);
+        console_wait(watch);
     }
     session->closed = true;         /* there is no way back from bytes to lines */
 }
 
+/* The guest is not here. If it was, and went to a peer, the reply says where. */
+static void say_where(struct session *session, const char *name)
+{
+    const struct departure *departure = departure_find(name);
+
+    if (!departure) {
+        session_error(session, ERR_NOT_FOUND, "no guest %s on this pod", name);
+        return;
+    }
+    session_begin_error(session, ERR_NOT_FOUND, "%s is not on this pod any more: it went to %s", name, departure->pod);
+    departure_to_json(departure, &session->json, "moved");
+    session_send(session);
+}
+
 void handle_console(struct session *session, const struct command *command)
 {
-    struct vm *vm = control_find_guest(session, command);
-    struct watch watch;
+    const char *name = command->arguments[0].text;
+    struct vm *vm = vm_find(name);
+    struct console_watch watch;
 
-    if (!vm)
+    if (!vm) {
+        say_where(session, name);
         return;
-    watch = (struct watch){ command->arguments[0].text, vm->id, command_number(command, OPTION_POSITION, 0) };
-    if (!command_flag(command, OPTION_RAW))
+    }
+    watch = (struct console_watch){ name, vm->id, command_number(command, OPTION_POSITION, 0) };
+    if (!command_flag(command, OPTION_RAW) && !command_flag(command, OPTION_ATTACH))
         talk(session, command, &watch);
-    else if (session->kind == SESSION_TCP)
-        pipe_raw(session, &watch);
+    else if (session->kind != SESSION_TCP)
+        session_error(session, ERR_UNSUPPORTED, "a console to type on needs a TCP session of its own");
+    else if (command_flag(command, OPTION_ATTACH))
+        console_attach(session, name, vm, watch.position);
     else
-        session_error(session, ERR_UNSUPPORTED, "a raw console needs a TCP session of its own");
+        pipe_raw(session, &watch);
 }

@@ -8,6 +8,7 @@
 #include "kernel/log.h"
 #include "kernel/thread.h"
 #include "kernel/time.h"
+#include "net/control/departure.h"
 #include "net/control/handlers.h"
 #include "net/control/image_store.h"
 #include "net/net.h"
@@ -223,6 +224,7 @@ enum err control_init(const struct boot_info *info)
 
     boot = info;
     image_store_init(info);
+    departure_init();
     for (uint32_t i = 0; i < ARRAY_SIZE(readers); i++) {
         e = start_reader(readers[i].kind, readers[i].name, readers[i].fn);
         if (e != OK)

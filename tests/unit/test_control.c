@@ -19,8 +19,18 @@
 #include "net/control/start_command.c"
 #include "net/control/image_store.c"
 #include "net/control/image_commands.c"
-#include "net/control/console_command.c"
+#include "net/control/departure.c"
 #include "net/control/teleport_command.c"
+#define tell_output attached_tell_output   /* each command has one of its own */
+#define pass_input attached_pass_input
+#undef CHUNK
+#undef POLL_MS
+#include "net/control/attach_command.c"
+#undef tell_output
+#undef pass_input
+#undef CHUNK
+#undef POLL_MS
+#include "net/control/console_command.c"
 #include "net/control/stats_command.c"
 #include "net/control/pod_commands.c"
 
@@ -41,6 +51,7 @@ static char guest_input[4096];
 static uint64_t free_pages, given_back, given_back_size;
 static enum err map_result;
 static char taken_by_guest = 1;
+static uint32_t uart_room = UINT32_MAX;    /* bytes that the guest takes at a time */
 
 void console_write(const char *text, size_t size)
 {
@@ -79,7 +90,13 @@ struct thread *thread_current(void) { return NULL; }
 void thread_yield(void) {}
 void thread_block(void) { abort(); }
 bool thread_block_until(uint64_t deadline) { now = MAX(now, deadline); return false; }
-void thread_sleep_until(uint64_t deadline) { now = MAX(now, deadline); }
+static void (*while_asleep)(void);         /* what the guest, or a teleport, does meanwhile */
+void thread_sleep_until(uint64_t deadline)
+{
+    now = MAX(now, deadline);
+    if (while_asleep)
+        while_asleep();
+}
 uint64_t thread_live_count(void) { return 4; }
 
 struct vm *vm_by_index(uint32_t index) { return present[index] ? &vms[index] : NULL; }
@@ -137,7 +154,7 @@ size_t vm_console_read(struct vm *vm, uint64_t *position, char *buffer, size_t s
 size_t vm_console_write(struct vm *vm, const char *bytes, size_t size)
 {
     (void)vm;
-    size = taken_by_guest ? size : 0;
+    size = taken_by_guest ? MIN(size, (size_t)uart_room) : 0;
     strncat(guest_input, bytes, size);
     return size;
 }
@@ -229,6 +246,8 @@ void teleport_default_options(struct teleport_options *options)
 {
     *options = (struct teleport_options){ .limits = { 300000000, 30, false }, .timeout_us = 10, .doubt_us = 20 };
 }
+static teleport_departed *departed;
+void teleport_on_departure(teleport_departed *fn) { departed = fn; }
 enum err teleport_force(struct vm *vm, bool here)
 {
     (void)vm;
@@ -283,6 +302,10 @@ static int setup(void **state)
     backlog = 0;
     typed_by_client = NULL;
     taken_by_guest = 1;
+    uart_room = UINT32_MAX;
+    while_asleep = NULL;
+    memset(departures, 0, sizeof(departures));
+    departure_init();
     guest_input[0] = '\0';
     return 0;
 }
@@ -600,6 +623,60 @@ static void test_raw_console(void **state)
     assert_string_equal(guest_input, "hello");
 }
 
+static uint32_t sleeps;
+
+/* A guest that answers, takes its input slowly, and then moves while the client has typed more. */
+static void move_while_asleep(void)
+{
+    const struct teleport_departure to = { "pod-b", 0x0302000a, 7000 };
+    struct vm *vm = vm_find("clock");
+
+    sleeps++;
+    if (sleeps == 1)
+        print_on(vm, "b\n");
+    if (sleeps == 2) {
+        taken_by_guest = 0;                /* it is paused, and saved */
+        print_on(vm, "last\n");
+        vm->state = VM_MOVED;
+        departed(vm, &to);
+        vm_destroy(vm);
+    }
+}
+
+#define ATTACHED "{\"event\":\"attached\",\"console\":\"clock\",\"pod\":\"pod-a\"}\n"
+
+static void test_attached_console_follows(void **state)
+{
+    struct vm *vm = start_clock();
+
+    (void)state;
+    vm->id = 42;
+    print_on(vm, "a\n");
+    sleeps = 0;
+    uart_room = 2;
+    while_asleep = move_while_asleep;
+    typed_by_client = "";
+    assert_string_equal(run_as(SESSION_TCP, "console clock attach\nhello"),
+                        ATTACHED "{\"event\":\"input\",\"taken\":2}\n"
+                        "{\"event\":\"console\",\"console\":\"clock\",\"text\":\"a\\n\",\"position\":2}\n"
+                        "{\"event\":\"console\",\"console\":\"clock\",\"text\":\"b\\n\",\"position\":4}\n"
+                        "{\"ok\":true,\"position\":4,\"taken\":2}\n");     /* the client has closed: it ends */
+    typed_by_client = NULL;
+    guest_input[0] = '\0';
+    sleeps = 0;
+    assert_string_equal(run_as(SESSION_TCP, "console clock attach position=4\nhello"),
+                        ATTACHED "{\"event\":\"input\",\"taken\":2}\n"
+                        "{\"event\":\"input\",\"taken\":4}\n"
+                        "{\"event\":\"console\",\"console\":\"clock\",\"text\":\"b\\n\",\"position\":6}\n"
+                        "{\"event\":\"console\",\"console\":\"clock\",\"text\":\"last\\n\",\"position\":11}\n"
+                        "{\"ok\":true,\"position\":11,\"taken\":4,"
+                        "\"moved\":{\"pod\":\"pod-b\",\"address\":\"10.0.2.3\",\"control_port\":7000}}\n");
+    assert_string_equal(guest_input, "hell");
+    assert_null(departures[0].console);     /* nobody reads it any more */
+    expect("console clock", "{\"ok\":false,\"code\":\"not found\",\"error\":\"clock is not on this pod any more: it went to pod-b\","
+                            "\"moved\":{\"pod\":\"pod-b\",\"address\":\"10.0.2.3\",\"control_port\":7000}}\n");
+}
+
 /* ---- the pod ------------------------------------------------------------------------------------------------------ */
 
 static void test_pod_commands(void **state)
@@ -702,6 +779,7 @@ int main(void)
         cmocka_unit_test_setup(test_large_file, setup),    cmocka_unit_test_setup(test_remove_boot_file, setup),
         cmocka_unit_test_setup(test_taken, setup),         cmocka_unit_test_setup(test_teleport, setup),
         cmocka_unit_test_setup(test_slow_client, setup),   cmocka_unit_test_setup(test_console, setup),
+        cmocka_unit_test_setup(test_attached_console_follows, setup),
         cmocka_unit_test_setup(test_raw_console, setup),   cmocka_unit_test_setup(test_pod_commands, setup),
         cmocka_unit_test_setup(test_bad_lines, setup),     cmocka_unit_test_setup(test_overflow, setup),
         cmocka_unit_test_setup(test_longest_flight, setup),
