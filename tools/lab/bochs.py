@@ -23,13 +23,14 @@ port_e9_hack: enabled=1
 com1: enabled=1, mode=term, dev={com1}
 com2: enabled=1, mode=term, dev={com2}
 e1000: card=0, mac=52:54:00:54:50:{mac:02x}, ethmod=slirp, script=slirp.conf
-clock: sync={sync}, time0=946681200
+{lan}clock: sync={sync}, time0=946681200
 panic: action=fatal
 error: action=report, cpu0=ignore
 warn: action=report
 info: action=report
 debug: action=ignore
 """
+LAN = "e1000: card=1, mac=52:54:00:54:51:{mac:02x}, ethmod=tuntap, ethdev=/dev/net/tun:{tap}, script=none\n"
 SLIRP = """\
 # slirp config
 hostfwd = tcp:127.0.0.1:{control}-:{control_inside}
@@ -47,7 +48,8 @@ class BochsMachine(BaseMachine):
         (self.directory / "rc").write_text(RC.format(
             model=s.model, cpus=s.cpus, ips=s.ips, sync=s.sync, memory_mib=s.memory_mib, ovmf=places.OVMF,
             share=places.BOCHS_SHARE, com1=self.com1.device, com2=self.com2.device,
-            mac=BochsMachine._count % 256))
+            mac=BochsMachine._count % 256,
+            lan=LAN.format(mac=BochsMachine._count % 256, tap=s.tap) if s.tap else ""))
         (self.directory / "slirp.conf").write_text(SLIRP.format(
             control=self.control_port, control_inside=CONTROL_PORT, teleport=self.teleport_port,
             teleport_inside=TELEPORT_PORT))

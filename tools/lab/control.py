@@ -2,15 +2,17 @@
 import json
 import socket
 import time
+from contextlib import nullcontext
 
 from .errors import Failure, LabError
 
 
 class Control:
-    def __init__(self, name, port):
+    def __init__(self, name, port, namespace=None):
         self._name = name
         try:
-            self._socket = socket.create_connection(("127.0.0.1", port), 5)
+            with namespace.inside() if namespace else nullcontext():
+                self._socket = socket.create_connection(("127.0.0.1", port), 5)
         except OSError as error:
             raise LabError(f"{name}: cannot connect to its control port: {error}") from None
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -5,6 +5,10 @@ class LabError(Exception):
     """A machine did not do what was waited for; the text is for the reader of the test's output."""
 
 
+class Skipped(LabError):
+    """This machine cannot run the test; the text says what it lacks."""
+
+
 class Failure(Exception):
     """A test found something wrong; the text says what was expected and what came."""
 

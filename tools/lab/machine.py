@@ -44,6 +44,7 @@ class BaseMachine:
         self.name = pod.name
         self.directory = directory
         self.control_port, self.teleport_port = free_port(), free_port()
+        self.namespace = None           # of the network that it lives in (netns.Namespace); None: the lab's own
         self._child = None
         self._control = None
         self._files = []
@@ -77,7 +78,10 @@ class BaseMachine:
         errors = open(self.directory / "emulator.log", "wb")
         self._files = [log, errors]
         for _ in range(STARTS_MAX):
-            self._child = children.spawn(self.command(), cwd=self.directory, stdin=subprocess.PIPE,
+            command = self.command()
+            if self.namespace:
+                command = self.namespace.command(command)
+            self._child = children.spawn(command, cwd=self.directory, stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE, stderr=errors)
             self.after_spawn()
             if self.alive():
@@ -148,7 +152,7 @@ class BaseMachine:
 
     def open_control(self):
         """Another session, for what runs beside."""
-        return Control(self.name, self.control_port)
+        return Control(self.name, self.control_port, self.namespace)
 
     def call(self, command, seconds=20, **options):
         return self.control.call(command, seconds, **options)

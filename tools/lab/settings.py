@@ -15,6 +15,7 @@ class Machine:
     ips: int = 50_000_000               # Bochs: instructions, and TSC ticks, a virtual second
     sync: str = "slowdown"              # Bochs: virtual time never runs ahead of the host's
     nic: str = "e1000"                  # or "e1000e" (QEMU)
+    tap: str = ""                       # Bochs: a second card on this tap, the guests' LAN
 
     def but(self, **changes):
         return replace(self, **changes)
@@ -22,7 +23,7 @@ class Machine:
     def describe(self):
         if self.platform == "bochs":
             return (f"Bochs, {self.model}, {self.cpus} CPU, {self.memory_mib} MiB, ips={self.ips}, sync={self.sync}, "
-                    f"{self.nic} on slirp")
+                    f"{self.nic} on slirp" + (", another on a tap" if self.tap else ""))
         return f"{self.platform}, {self.cpus} CPU, {self.memory_mib} MiB, {self.nic} on slirp"
 
     def as_dict(self):
@@ -64,9 +65,10 @@ class Pod:
     run: list = field(default_factory=list)
     files: dict = field(default_factory=dict)   # name -> bytes, besides the guests' images
     ini: str = ""                               # instead of a generated telepod.ini
+    more: str = ""                              # more lines of the generated [pod] section
 
     def telepod_ini(self):
         if self.ini:
             return self.ini
-        pod = f"[pod]\nname = {self.name}\naddress = dhcp\n" + "".join(f"run = {command}\n" for command in self.run)
+        pod = f"[pod]\nname = {self.name}\naddress = dhcp\n" + self.more + "".join(f"run = {command}\n" for command in self.run)
         return pod + "".join("\n" + guest.section() for guest in self.guests)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from . import places
-from .errors import Failure, LabError
+from .errors import Failure, LabError, Skipped
 
 FIXTURE_SECONDS = 150
 BOOTS_MAX = 2          # failed boots of one fixture, after which its other tests fail at once
@@ -67,6 +67,9 @@ class Fixtures:
             with limit(FIXTURE_SECONDS):
                 try:
                     fixture.start()
+                except Skipped:
+                    self.drop()
+                    raise
                 except BaseException:
                     self._failed_boots[kind] += 1
                     self.drop()
@@ -101,6 +104,8 @@ def run_one(test, fixtures):
         return None
     except Failure as error:
         return str(error)
+    except Skipped:
+        raise
     except LabError as error:
         fixtures.drop()
         return str(error)
@@ -115,14 +120,21 @@ def run_tests(only, names_only):
         print("\n".join(test.name for test in tests))
         return 0
     fixtures = Fixtures()
-    failed = 0
+    failed = skipped = 0
     for test in tests:
         started = time.monotonic()
-        wrong = run_one(test, fixtures)
+        try:
+            wrong = run_one(test, fixtures)
+        except Skipped as why:
+            print(f"skip {test.name}: {why}", flush=True)
+            skipped += 1
+            continue
         failed += wrong is not None
         print(f"{'FAIL' if wrong else 'ok'} {test.name} ({time.monotonic() - started:.1f})", flush=True)
         if wrong:
             print("    " + wrong.strip().replace("\n", "\n    "), flush=True)
     fixtures.drop()
-    print(f"{len(tests) - failed} passed, {failed} failed")
+    if skipped:
+        print(f"{skipped} skipped, which says nothing about what they test")
+    print(f"{len(tests) - failed - skipped} passed, {failed} failed")
     return 1 if failed or not tests else 0

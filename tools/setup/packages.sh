@@ -15,6 +15,7 @@ packages="
     libcmocka-dev libcjson-dev
     libzycore-dev acpica-tools
     clang libclang-rt-14-dev
+    busybox iproute2 iputils-ping curl
 "
 
 # missing: the names, one a line, of those that are not installed.
