@@ -11,7 +11,7 @@ KERNEL_DIR := $(BUILD)/kernel
 ROOMS ?= kernel mm vmx net
 KERNEL_SRCS_kernel := $(wildcard kernel/*.c kernel/*.S kernel/arch/*.c kernel/arch/*.S kernel/lib/*.c kernel/lib/*.S)
 KERNEL_SRCS_mm     := $(wildcard mm/*.c)
-KERNEL_SRCS_vmx    := $(wildcard vmx/*.c vmx/*.S vmx/*/*.c)
+KERNEL_SRCS_vmx    := $(wildcard vmx/*.c vmx/*.S vmx/*/*.c vmx/*/*/*.c)
 KERNEL_SRCS_net    := $(wildcard net/*.c net/*/*.c)
 KERNEL_SRCS := $(foreach room,$(ROOMS),$(KERNEL_SRCS_$(room)))
 KERNEL_OBJS := $(KERNEL_SRCS:%=$(KERNEL_DIR)/%.o)

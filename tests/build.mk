@@ -7,7 +7,7 @@ PURE_SRCS := $(wildcard kernel/lib/*.c) \
     mm/buddy.c mm/ept.c \
     vmx/fields.c vmx/controls.c vmx/cpuid.c vmx/cpuid_build.c vmx/cpuid_features.c vmx/policy.c vmx/sections.c vmx/state_codec.c vmx/vm_image.c vmx/reset.c \
     vmx/guest_walk.c vmx/platform_parts.c \
-    $(wildcard vmx/devices/*.c vmx/loader/*.c) \
+    $(wildcard vmx/devices/*.c vmx/devices/*/*.c vmx/loader/*.c) \
     net/announce.c net/frame_queue.c net/switch_addresses.c net/switch_table.c \
     net/port/ack_merge.c net/port/arena.c net/port/checksum.c \
     net/control/command.c net/control/words.c net/control/line.c \
@@ -64,4 +64,4 @@ fuzz-smoke: $(FUZZERS)
 	    $$f -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$$f. $$f.new $$c > $$f.log 2>&1 && echo "  ok    $$f" || \
 	    { echo "  FAIL  $$f"; tail -40 $$f.log; exit 1; }; done
 
--include $(wildcard $(UNIT_DIR)/*.d $(FUZZ_DIR)/*.d $(UNIT_DIR)/pure/*/*.d $(UNIT_DIR)/pure/*/*/*.d)
+-include $(wildcard $(UNIT_DIR)/*.d $(FUZZ_DIR)/*.d $(UNIT_DIR)/pure/*/*.d $(UNIT_DIR)/pure/*/*/*.d $(UNIT_DIR)/pure/*/*/*/*.d)
