@@ -590,7 +590,7 @@ static void test_buffers_outside(void **state)
             bool device_reads = kind == VIRTIO_BLOCK || (queue == 1 && kind != VIRTIO_ENTROPY);
 
             bring_up(kind);
-            describe(queue, 0, GUEST_DMA_SIZE - 50, 100, device_reads ? DESCRIPTOR_NEXT : DESCRIPTOR_WRITE, 1);
+            describe(queue, 0, GUEST_DMA_SIZE, 100, device_reads ? DESCRIPTOR_NEXT : DESCRIPTOR_WRITE, 1);
             describe(queue, 1, 1ull << 50, 1, DESCRIPTOR_WRITE, 0);
             offer(queue, 0);
             expect_broken(queue, "a buffer outside RAM");
