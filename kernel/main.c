@@ -18,7 +18,9 @@
 #include "mm/paging.h"
 #include "net/control/control.h"
 #include "net/net.h"
+#include "net/switch.h"
 #include "net/teleport/teleport.h"
+#include "vmx/net_backend.h"
 #include "vmx/selftest.h"
 #include "vmx/vm.h"
 
@@ -53,6 +55,14 @@ static void register_selftests(void)
     control_register_selftest("crash-text", crash_text);
 }
 
+/* vmx knows no network and net knows no guests: here the cards of the ones meet the ports of the other. */
+static const struct net_backend switch_backend = {
+    .attach = switch_port_open, .detach = switch_port_close, .transmit = switch_send,
+    .set_state = switch_port_set_state, .announce = switch_port_announce, .addresses = switch_port_addresses,
+    .set_addresses = switch_port_set_addresses,
+};
+_Static_assert(NET_ADDRESSES_MAX == SWITCH_PORT_ADDRESSES_MAX, "as many addresses as the switch remembers travel");
+
 /* The first thread: from here on there are stacks with guard pages, and waiting does not stop the CPU. */
 static void main_thread(void *arg)
 {
@@ -60,6 +70,7 @@ static void main_thread(void *arg)
     pci_init();
     vmx_init();                                     /* or one sentence why not: the pod goes on without guests */
     net_init(&boot.config);                         /* or one sentence why not: the pod goes on without network */
+    net_backend_register(&switch_backend);          /* guests' cards are on the pod's Ethernet */
     log_info("boot", "%u CPUs, %lu MiB free, ready for guests after %lu instructions (TSC)", cpu_count(),
              page_free_count() * PAGE_SIZE / MIB, time_now() - boot.entry_tsc);
     if (teleport_listen(&boot.config) != OK)

@@ -199,13 +199,11 @@ static void announce_if_due(struct switch_port *port, uint64_t now)
     }
 }
 
-void switch_port_announce(struct switch_port *port, const uint32_t *ipv4, uint32_t count)
+void switch_port_announce(struct switch_port *port)
 {
     bool begin;
 
     spinlock_acquire(&port->lock);
-    for (uint32_t i = MIN(count, (uint32_t)SWITCH_PORT_ADDRESSES_MAX); i-- > 0; )
-        switch_addresses_add(&port->addresses, ipv4[i]);
     begin = port->forwarding;
     if (begin) {
         port->announcements_left = ANNOUNCE_TIMES;
@@ -237,15 +235,25 @@ bool switch_serve(struct segment *segment)
     return more;
 }
 
-uint32_t switch_port_addresses(struct switch_port *port, uint32_t out[SWITCH_PORT_ADDRESSES_MAX])
+uint32_t switch_port_addresses(const struct switch_port *port, uint32_t out[SWITCH_PORT_ADDRESSES_MAX])
 {
+    struct spinlock *lock = (struct spinlock *)&port->lock;    /* nothing that a caller could see changes */
     uint32_t count;
 
-    spinlock_acquire(&port->lock);
+    spinlock_acquire(lock);
     count = port->addresses.count;
     memcpy(out, port->addresses.ipv4, count * sizeof(out[0]));
-    spinlock_release(&port->lock);
+    spinlock_release(lock);
     return count;
+}
+
+void switch_port_set_addresses(struct switch_port *port, const uint32_t *addresses, uint32_t count)
+{
+    spinlock_acquire(&port->lock);
+    port->addresses.count = 0;
+    for (uint32_t i = MIN(count, (uint32_t)SWITCH_PORT_ADDRESSES_MAX); i-- > 0; )
+        switch_addresses_add(&port->addresses, addresses[i]);
+    spinlock_release(&port->lock);
 }
 
 void switch_port_get_stats(struct switch_port *port, struct switch_port_stats *out)

@@ -15,7 +15,7 @@
 
 #define SWITCH_FRAME_MIN 14            /* bytes: an Ethernet header */
 #define SWITCH_FRAME_MAX 1514          /* header included, FCS not */
-#define SWITCH_PORT_ADDRESSES_MAX 8    /* IPv4 addresses remembered of a port */
+#define SWITCH_PORT_ADDRESSES_MAX 4    /* IPv4 addresses remembered of a port */
 
 struct switch_port;
 
@@ -53,16 +53,18 @@ bool switch_send(struct switch_port *port, const void *frame, uint32_t size);
 void switch_port_set_state(struct switch_port *port, bool forwarding);
 
 /*
- * The guest behind the port runs here from now on, with these IPv4 addresses (network byte order) besides those that its
- * frames have told: says so to the segment, at once and several times more (gratuitous ARP for each address, RFC 5227;
- * RARP, RFC 903, for switches, which learn from any frame). Does nothing while the port does not forward, and ends when
- * it stops. Any CPU.
+ * The guest behind the port runs here from now on: says so to the segment, at once and several times more (gratuitous ARP
+ * for each known IPv4 address, RFC 5227; RARP, RFC 903, for switches, which learn from any frame). Does nothing while the
+ * port does not forward, and ends when it stops. Any CPU.
  */
-void switch_port_announce(struct switch_port *port, const uint32_t *ipv4, uint32_t count);
+void switch_port_announce(struct switch_port *port);
 
 /* IPv4 addresses (network byte order) that the guest was seen to use, latest first: how many, at most
    SWITCH_PORT_ADDRESSES_MAX. They travel with it. Any CPU. */
-uint32_t switch_port_addresses(struct switch_port *port, uint32_t out[SWITCH_PORT_ADDRESSES_MAX]);
+uint32_t switch_port_addresses(const struct switch_port *port, uint32_t out[SWITCH_PORT_ADDRESSES_MAX]);
+/* Those that it has brought along, latest first; more than SWITCH_PORT_ADDRESSES_MAX, and what is no station's address,
+   are ignored. Any CPU. */
+void switch_port_set_addresses(struct switch_port *port, const uint32_t *addresses, uint32_t count);
 
 /* Any CPU. */
 void switch_port_get_stats(struct switch_port *port, struct switch_port_stats *out);
