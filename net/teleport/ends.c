@@ -9,6 +9,7 @@
 #include "kernel/log.h"
 #include "kernel/thread.h"
 #include "kernel/time.h"
+#include "net/teleport/guest_message.h"
 
 #define ROOM "teleport"
 
@@ -33,11 +34,12 @@ static void record_target_phases(struct source *s)
 static enum err audit(struct source *s)
 {
     uint64_t frames = guest_memory_frames(&s->vm->memory);
+    uint64_t begin = guest_message_first_frame(s->vm->memory.size, s->guest);
     uint8_t *payload = calloc(1, audit_payload_size(AUDIT_FRAMES_MAX));
-    struct msg_audit_result result;
+    struct msg_audit_result result = { 0 };
     enum err e = payload ? OK : ERR_NO_MEMORY;
 
-    for (uint64_t first = 0; !e && first < frames; first += AUDIT_FRAMES_MAX) {
+    for (uint64_t first = begin; !e && first < frames; first += AUDIT_FRAMES_MAX) {
         uint64_t count = MIN(frames - first, (uint64_t)AUDIT_FRAMES_MAX);
         frame_run_put(payload, (struct frame_run){ first, count });
         for (uint64_t i = 0; i < count; i++) {
@@ -50,7 +52,8 @@ static enum err audit(struct source *s)
     }
     free(payload);
     e = e ? e : channel_flush(&s->channel);
-    e = e ? e : channel_expect(&s->channel, RECORD_AUDIT_RESULT, &result);
+    if (!e && begin < frames)
+        e = channel_expect(&s->channel, RECORD_AUDIT_RESULT, &result);
     if (e)
         return e;
     s->flight->audited = true;
@@ -96,10 +99,10 @@ static void finish_kept(struct source *s)
     s->flight->outcome = "kept";
     source_count_bytes(s);
     if (s->vm->state == VM_IN_DOUBT)
-        s->vm->state = VM_PAUSED;
+        s->vm->state = s->guest == GUEST_ENDED ? VM_HALTED : VM_PAUSED;
     if (s->tracking)
         vm_track_stop(s->vm);
-    if (!s->was_paused && s->vm->state == VM_PAUSED) {
+    if (s->guest == GUEST_RUNS && s->vm->state == VM_PAUSED) {
         vm_resume(s->vm);
         s->flight->kept_ns = teleport_now_ns() - s->flight->origin_ns;
     }

@@ -125,6 +125,7 @@ static void totals_to_json(const struct flight *f, struct json *j)
         zero += f->rounds[i].zero_pages;
     }
     json_u64(j, "memory_bytes", f->memory_bytes);
+    json_u64(j, "disk_bytes", f->disk_bytes);
     json_u64(j, "pages", pages);
     json_u64(j, "zero_pages", zero);
     json_u64(j, "bytes", f->bytes);

@@ -41,7 +41,7 @@ struct flight {
     uint64_t source_tsc_hz, target_tsc_hz;
     struct clock_estimate clock;
 
-    uint64_t memory_bytes;
+    uint64_t memory_bytes, disk_bytes;
     uint32_t round_count;
     struct flight_round rounds[FLIGHT_ROUNDS_MAX];
     uint64_t residual_pages, residual_zero_pages, residual_bytes;   /* sent while the guest stood still, state included */

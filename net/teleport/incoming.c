@@ -14,8 +14,7 @@
 #include "kernel/lib/util.h"
 #include "kernel/log.h"
 #include "kernel/time.h"
-#include "vmx/devices/lapic.h"
-#include "vmx/devices/uart.h"
+#include "net/teleport/guest_message.h"
 #include "vmx/state.h"
 
 #define ROOM "teleport"
@@ -117,13 +116,34 @@ void incoming_supersede(const struct session *s, const char *name)
     }
 }
 
-static bool device_known(const char *name, uint32_t version)
+/* A name and an address on the network are one guest's. */
+static enum err check_identity(const struct msg_guest *m, char *why, size_t size)
 {
-    static const struct section *const known[] = { &lapic_section, &uart_section };
-    for (uint32_t i = 0; i < ARRAY_SIZE(known); i++)
-        if (!strcmp(known[i]->name, name) && known[i]->version == version)
-            return true;
-    return false;
+    if (vm_find(m->name)) {
+        snprintf(why, size, "this pod has a guest %s already", m->name);
+        return ERR_EXISTS;
+    }
+    for (uint32_t i = 0; i < VMS_MAX; i++) {
+        const struct vm *vm = vm_by_index(i);
+        if (vm && (vm->config.devices & m->devices & GUEST_DEVICE_NET) &&
+            !memcmp(vm->config.mac, m->mac, sizeof vm->config.mac)) {
+            snprintf(why, size, "this pod's guest %s has the MAC %02x:%02x:%02x:%02x:%02x:%02x already", vm->name, m->mac[0],
+                     m->mac[1], m->mac[2], m->mac[3], m->mac[4], m->mac[5]);
+            return ERR_EXISTS;
+        }
+    }
+    return OK;
+}
+
+static enum err check_memory(const struct msg_guest *m, char *why, size_t size)
+{
+    uint64_t missing = guest_memory_missing_mib(m->memory_bytes, m->disk_bytes);
+    if (!missing)
+        return OK;
+    snprintf(why, size, "the guest has %llu MiB of memory and %llu MiB of disk; with its page tables, this pod lacks %llu MiB",
+             (unsigned long long)(m->memory_bytes / MIB), (unsigned long long)(m->disk_bytes / MIB),
+             (unsigned long long)missing);
+    return ERR_NO_MEMORY;
 }
 
 /* Can this pod run that guest? Changes nothing. */
@@ -136,37 +156,18 @@ enum err incoming_check_guest(struct session *s, const struct msg_guest *m)
         snprintf(why, size, "this pod runs no guests: %s", vmx_unavailable_reason());
         return ERR_UNSUPPORTED;
     }
-    if (m->vcpus != 1) {
-        snprintf(why, size, "the guest has %u vCPUs; this pod runs guests of 1", (unsigned)m->vcpus);
+    if (m->vcpus > VCPUS_MAX) {
+        snprintf(why, size, "the guest has %u vCPUs; this pod gives up to %u", (unsigned)m->vcpus, (unsigned)VCPUS_MAX);
         return ERR_UNSUPPORTED;
     }
-    if (m->range_count != 1 || m->range_base[0] != 0 || m->range_size[0] != m->memory_bytes) {
-        snprintf(why, size, "the guest's memory map is not one range from 0");
-        return ERR_UNSUPPORTED;
-    }
-    for (uint32_t i = 0; i < m->device_count; i++)
-        if (!device_known(m->devices[i], m->device_versions[i])) {
-            snprintf(why, size, "this pod has no device %s version %u", m->devices[i], (unsigned)m->device_versions[i]);
-            return ERR_UNSUPPORTED;
-        }
     if (find(s->source.boot_id, m->epoch) || incoming_status_of(s->source.boot_id, m->epoch) != STATUS_UNKNOWN) {
         snprintf(why, size, "epoch %llx was used before", (unsigned long long)m->epoch);
         return ERR_EXISTS;
     }
-    if (vm_find(m->name)) {
-        snprintf(why, size, "this pod has a guest %s already", m->name);
-        return ERR_EXISTS;
-    }
-    enum err e = vm_policy_check(&m->policy, why, size);
-    if (e)
-        return e;
-    uint64_t missing = guest_memory_missing_mib(m->memory_bytes, 0);
-    if (missing) {
-        snprintf(why, size, "the guest has %llu MiB of memory; with its page tables, this pod lacks %llu MiB",
-                 (unsigned long long)(m->memory_bytes / MIB), (unsigned long long)missing);
-        return ERR_NO_MEMORY;
-    }
-    return OK;
+    enum err e = guest_message_check_machine(m, why, size);
+    e = e ? e : check_identity(m, why, size);
+    e = e ? e : vm_policy_check(&m->policy, why, size);
+    return e ? e : check_memory(m, why, size);
 }
 
 static struct incoming *free_slot(void)
@@ -182,17 +183,15 @@ enum err incoming_create(struct session *s, const struct msg_guest *m)
     struct incoming *in = free_slot();
     if (!in)
         return session_wrong(s, ERR_BUSY, "too many guests are on their way into this pod");
-    struct guest_config config = { .memory_bytes = m->memory_bytes, .vcpus = m->vcpus, .cpu = POD_CPU_ANY,
-                                   .console = m->console };
-    memcpy(config.name, m->name, sizeof config.name);
-    memcpy(config.image, m->image, sizeof config.image);
-    memcpy(config.cmdline, m->cmdline, sizeof config.cmdline);
-
-    uint64_t frames = m->memory_bytes / PAGE_SIZE;
+    struct guest_config config;
+    guest_message_config(m, &config);
+    uint64_t frames = (m->memory_bytes + m->disk_bytes) / PAGE_SIZE;
+    uint64_t first = guest_message_first_frame(m->memory_bytes, m->state);
     /* Taken from here on: the machine's creation yields, and others look for a free slot meanwhile. */
     *in = (struct incoming){ .used = true, .attached = true, .epoch = m->epoch,
                              .source_boot_id = s->source.boot_id, .state = TARGET_RECEIVING,
-                             .was_paused = m->was_paused, .audit = m->audit, .frames = frames,
+                             .guest = m->state, .audit = m->audit, .first_frame = first, .frames = frames,
+                             .audit_seen = first,
                              .filled = { calloc(bitmap_word_count(frames), sizeof(uint64_t)), frames } };
     in->vcpu_state = malloc(STATE_MAX);
     if (in->audit)
@@ -213,6 +212,7 @@ enum err incoming_create(struct session *s, const struct msg_guest *m)
         return session_wrong(s, e, "the target could not create the guest");
     }
     in->vm->teleporting = true;
+    snprintf(in->vm->reason, sizeof in->vm->reason, "%s", m->reason);
     s->in = in;
     return OK;
 }

@@ -49,25 +49,42 @@ static enum err hello_check(const void *decoded, char *why, size_t why_size)
     return OK;
 }
 
+static bool guest_texts_are_fine(const struct msg_guest *m)
+{
+    bool fine = is_terminated(m->image, sizeof m->image) && is_terminated(m->initrd, sizeof m->initrd) &&
+                is_terminated(m->disk, sizeof m->disk) && is_terminated(m->cmdline, sizeof m->cmdline) &&
+                is_printable(m->reason, sizeof m->reason) && is_name(m->name, sizeof m->name);
+    for (uint32_t i = 0; i < KINDS_MAX; i++)
+        fine = fine && is_printable(m->kinds[i], KIND_NAME_MAX);
+    return fine;
+}
+
+static bool guest_size_is_fine(uint64_t bytes, uint64_t maximum)
+{
+    return bytes <= maximum && bytes % LARGE_PAGE_SIZE == 0;
+}
+
 static enum err guest_check(const void *decoded, char *why, size_t why_size)
 {
     const struct msg_guest *m = decoded;
-    bool texts = is_terminated(m->image, sizeof m->image) && is_terminated(m->cmdline, sizeof m->cmdline);
-    for (uint32_t i = 0; i < DEVICES_MAX; i++)
-        texts = texts && is_printable(m->devices[i], DEVICE_NAME_MAX);
-    if (!texts || !is_name(m->name, sizeof m->name) || !m->epoch) {
+    if (!guest_texts_are_fine(m) || !m->epoch) {
         snprintf(why, why_size, "GUEST: a text without its end, no name that an operator could type, or epoch 0");
         return ERR_INVALID;
     }
-    if (!m->memory_bytes || m->memory_bytes > GUEST_MEMORY_MAX || m->memory_bytes % LARGE_PAGE_SIZE) {
-        snprintf(why, why_size, "GUEST: %llu bytes of memory, which is no multiple of 2 MiB up to 64 GiB",
-                 (unsigned long long)m->memory_bytes);
+    if (!m->memory_bytes || !guest_size_is_fine(m->memory_bytes, GUEST_MEMORY_MAX) ||
+        !guest_size_is_fine(m->disk_bytes, GUEST_DISK_MAX)) {
+        snprintf(why, why_size, "GUEST: %llu bytes of memory or %llu of disk: no multiple of 2 MiB up to 64 GiB",
+                 (unsigned long long)m->memory_bytes, (unsigned long long)m->disk_bytes);
         return ERR_RANGE;
     }
-    if (!m->vcpus || m->vcpus > VCPUS_MAX || m->range_count > MEMORY_RANGES_MAX || m->device_count > DEVICES_MAX) {
-        snprintf(why, why_size, "GUEST: %u vCPUs, %u memory ranges, %u devices: out of bounds", m->vcpus, m->range_count,
-                 m->device_count);
+    if (!m->vcpus || m->range_count > MEMORY_RANGES_MAX || m->kind_count > KINDS_MAX || m->devices & ~GUEST_DEVICES_ALL) {
+        snprintf(why, why_size, "GUEST: %u vCPUs, %u memory ranges, %u kinds of state, devices %x: out of bounds", m->vcpus,
+                 m->range_count, m->kind_count, m->devices);
         return ERR_RANGE;
+    }
+    if (m->reserved || m->mac[6] || m->mac[7] || (m->mac[0] & 1) || (m->state != GUEST_ENDED && m->reason[0])) {
+        snprintf(why, why_size, "GUEST: a reserved field is not 0, the MAC is a group's, or a guest that lives has an end");
+        return ERR_INVALID;
     }
     return OK;
 }
@@ -90,19 +107,28 @@ static const struct field hello_fields[] = {
 static const struct field guest_fields[] = {
     FIELD(struct msg_guest, epoch, 0),
     FIELD(struct msg_guest, memory_bytes, 0),
+    FIELD(struct msg_guest, disk_bytes, 0),
     FIELD(struct msg_guest, vcpus, 0),
     FIELD(struct msg_guest, console, GUEST_CONSOLE_COM2),
+    FIELD(struct msg_guest, devices, 0),
+    FIELD(struct msg_guest, state, GUEST_ENDED),
+    FIELD(struct msg_guest, audit, 1),
+    FIELD(struct msg_guest, range_count, 0),
     FIELD_ARRAY(struct msg_guest, name, 0),
     FIELD_ARRAY(struct msg_guest, image, 0),
+    FIELD_ARRAY(struct msg_guest, initrd, 0),
+    FIELD_ARRAY(struct msg_guest, disk, 0),
     FIELD_ARRAY(struct msg_guest, cmdline, 0),
-    FIELD(struct msg_guest, range_count, 0),
-    FIELD(struct msg_guest, device_count, 0),
+    FIELD_ARRAY(struct msg_guest, reason, 0),
+    FIELD_ARRAY(struct msg_guest, mac, 0),
     FIELD_ARRAY(struct msg_guest, range_base, 0),
     FIELD_ARRAY(struct msg_guest, range_size, 0),
-    FIELD_ARRAY(struct msg_guest, devices, 0),
-    FIELD_ARRAY(struct msg_guest, device_versions, 0),
-    FIELD(struct msg_guest, was_paused, 1),
-    FIELD(struct msg_guest, audit, 1),
+    FIELD_ARRAY(struct msg_guest, range_kind, 0),
+    FIELD(struct msg_guest, kind_count, 0),
+    FIELD(struct msg_guest, reserved, 0),
+    FIELD_ARRAY(struct msg_guest, kinds, 0),
+    FIELD_ARRAY(struct msg_guest, kind_versions, 0),
+    FIELD_ARRAY(struct msg_guest, kind_instances, 0),
     FIELD(struct msg_guest, policy.version, 0),
     FIELD(struct msg_guest, policy.cpuid_count, ARRAY_SIZE(((struct vm_policy *)0)->cpuid)),
     FIELD(struct msg_guest, policy.tsc_hz, 0),
@@ -203,6 +229,16 @@ uint32_t message_encode(uint16_t type, const void *message, uint8_t out[MESSAGE_
     return (uint32_t)padded;
 }
 
+/* The one message that pods of any two versions exchange: it may be shorter or longer than ours. */
+static enum err decode_hello(const struct section *s, void *message, const uint8_t *payload, uint32_t length, char *why,
+                             size_t why_size)
+{
+    uint8_t ours[MESSAGE_WIRE_MAX] = { 0 };
+    size_t size = section_wire_size(s);
+    memcpy(ours, payload, MIN(length, size));
+    return section_load(s, message, ours, size, why, why_size);
+}
+
 enum err message_decode(uint16_t type, void *message, const uint8_t *payload, uint32_t length, char *why, size_t why_size)
 {
     const struct section *s = message_section(type);
@@ -211,6 +247,8 @@ enum err message_decode(uint16_t type, void *message, const uint8_t *payload, ui
         return ERR_PROTOCOL;
     }
     size_t size = section_wire_size(s);
+    if (type == RECORD_HELLO && length >= HELLO_WIRE_SIZE_1 && length % 8 == 0 && length < RECORD_PAYLOAD_MAX)
+        return decode_hello(s, message, payload, length, why, why_size);
     if (length != ALIGN_UP(size, 8)) {
         snprintf(why, why_size, "%s has %u bytes, %u expected", s->name, length, (unsigned)ALIGN_UP(size, 8));
         return ERR_RANGE;

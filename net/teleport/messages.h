@@ -11,7 +11,8 @@
 #include "kernel/lib/pod_config.h"
 #include "net/teleport/wire.h"
 #include "vmx/fields.h"
-#include "vmx/state.h"
+#include "vmx/vm.h"
+#include "vmx/vm_image.h"
 
 #define TEXT_MAX 160
 
@@ -22,30 +23,49 @@ struct msg_hello {
     uint64_t boot_id;             /* of the sender's power-on: a pod that restarted remembers nothing */
     uint64_t tsc_hz;
     char pod[POD_NAME_MAX];
+    /* Version 1 ends here. HELLO grows at its end only: what an older peer does not send reads as 0. */
     uint32_t control_port;        /* TCP, where the sender's operator is served: consoles follow a guest there */
     uint32_t reserved;
 };
 
-#define MEMORY_RANGES_MAX 8
-#define DEVICES_MAX 8
-#define DEVICE_NAME_MAX 16
+/* How the guest stands on its source, and will on its target. */
+enum msg_guest_state {
+    GUEST_RUNS = 0,
+    GUEST_PAUSED = 1,             /* by an operator: it stays paused */
+    GUEST_ENDED = 2,              /* its disk and its configuration move, not its RAM; it stays ended */
+};
+enum memory_range_kind { MEMORY_RANGE_RAM = 1, MEMORY_RANGE_DISK = 2 };
+#define MEMORY_RANGES_MAX 4
+#define KINDS_MAX STATE_KINDS_MAX
+#define KIND_NAME_MAX VM_SECTION_NAME_MAX
 
 struct msg_guest {
     uint64_t epoch;               /* names this teleport, for ever */
-    uint64_t memory_bytes;
+    uint64_t memory_bytes;        /* of RAM */
+    uint64_t disk_bytes;          /* 0: no disk */
     uint32_t vcpus;
     uint32_t console;             /* enum guest_console */
+    uint32_t devices;             /* enum guest_device bits */
+    uint32_t state;               /* enum msg_guest_state */
+    uint32_t audit;               /* bool: the target keeps a CRC of every frame that it stores */
+    uint32_t range_count;
     char name[POD_NAME_MAX];
     char image[FILE_NAME_MAX];
+    char initrd[FILE_NAME_MAX];
+    char disk[FILE_NAME_MAX];
     char cmdline[GUEST_CMDLINE_MAX];
-    uint32_t range_count;
-    uint32_t device_count;
+    char reason[VM_REASON_MAX];   /* why it ended; empty for others */
+    uint8_t mac[8];               /* of its network card, then two zeros */
+    /* What the frame indexes mean, in their order: RAM where the guest sees it, disk from its beginning. */
     uint64_t range_base[MEMORY_RANGES_MAX];
     uint64_t range_size[MEMORY_RANGES_MAX];
-    char devices[DEVICES_MAX][DEVICE_NAME_MAX];
-    uint32_t device_versions[DEVICES_MAX];
-    uint32_t was_paused;          /* bool: an operator has paused the guest, and it shall stay so */
-    uint32_t audit;               /* bool: the target keeps a CRC of every frame that it stores */
+    uint32_t range_kind[MEMORY_RANGES_MAX];
+    /* The sections of state that will come: processors and devices. */
+    uint32_t kind_count;
+    uint32_t reserved;
+    char kinds[KINDS_MAX][KIND_NAME_MAX];
+    uint32_t kind_versions[KINDS_MAX];
+    uint32_t kind_instances[KINDS_MAX];
     struct vm_policy policy;
 };
 
@@ -88,6 +108,7 @@ const struct section *message_section(uint16_t type);
 
 /* Encodes *message (of the type's structure) into out, padded with zeros to 8; returns the payload's length. */
 uint32_t message_encode(uint16_t type, const void *message, uint8_t out[MESSAGE_WIRE_MAX]);
+#define HELLO_WIRE_SIZE_1 64      /* bytes of HELLO in version 1 */
 /* Decodes and checks; on any error *message is unchanged. */
 enum err message_decode(uint16_t type, void *message, const uint8_t *payload, uint32_t length, char *why, size_t why_size);
 

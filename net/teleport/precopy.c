@@ -14,6 +14,7 @@
 #include "kernel/lib/zero.h"
 #include "kernel/thread.h"
 #include "kernel/time.h"
+#include "net/teleport/guest_message.h"
 #include "vmx/stats.h"
 
 /* Runs of zero frames, gathered until a record is full. */
@@ -127,7 +128,7 @@ enum err source_precopy(struct source *s)
     if (e)
         return source_fault(s, e, "dirty tracking could not be started: no memory for 4 KiB page tables");
     s->tracking = true;
-    bitmap_set_range(&s->dirty, 0, s->dirty.bit_count);
+    bitmap_set_range(&s->dirty, guest_message_first_frame(s->vm->memory.size, s->guest), s->dirty.bit_count);
 
     enum stop_decision decision = STOP_NOT_YET;
     while (decision == STOP_NOT_YET) {

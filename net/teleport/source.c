@@ -14,8 +14,7 @@
 #include "kernel/lib/util.h"
 #include "kernel/log.h"
 #include "kernel/time.h"
-#include "vmx/devices/lapic.h"
-#include "vmx/devices/uart.h"
+#include "net/teleport/guest_message.h"
 #include "vmx/state.h"
 
 #define ROOM "teleport"
@@ -68,31 +67,16 @@ static enum err connect_peer(struct source *s)
     return source_open_channel(s);
 }
 
-static void describe_device(struct msg_guest *m, const struct section *section)
-{
-    snprintf(m->devices[m->device_count], DEVICE_NAME_MAX, "%s", section->name);
-    m->device_versions[m->device_count++] = section->version;
-}
-
-static void describe_guest(const struct source *s, struct msg_guest *m)
+static enum err describe_guest(const struct source *s, struct msg_guest *m)
 {
     const struct vm *vm = s->vm;
-    *m = (struct msg_guest){
-        .epoch = s->epoch,
-        .memory_bytes = vm->memory.size,
-        .vcpus = vm->vcpu_count,
-        .console = vm->config.console,
-        .range_count = 1,
-        .range_size = { vm->memory.size },
-        .was_paused = s->was_paused,
-        .audit = s->options.audit,
-    };
-    snprintf(m->name, sizeof m->name, "%s", vm->name);
-    snprintf(m->image, sizeof m->image, "%s", vm->config.image);
-    snprintf(m->cmdline, sizeof m->cmdline, "%s", vm->config.cmdline);
-    describe_device(m, &lapic_section);
-    describe_device(m, &uart_section);
+    enum err e = guest_message_make(m, &vm->config, vm->memory.size, vm->memory.disk_size, s->guest);
+    m->epoch = s->epoch;
+    m->audit = s->options.audit;
+    if (s->guest == GUEST_ENDED)
+        snprintf(m->reason, sizeof m->reason, "%s", vm->reason);
     vm_policy_of(vm, &m->policy);
+    return e;
 }
 
 static enum err negotiate(struct source *s)
@@ -100,10 +84,12 @@ static enum err negotiate(struct source *s)
     struct msg_hello mine = teleport_hello(), theirs;
     struct msg_guest *guest = malloc(sizeof *guest);
     struct msg_accept accept;
-    if (!guest)
-        return source_fault(s, ERR_NO_MEMORY, "no memory for the guest's description");
-    describe_guest(s, guest);
-    enum err e = channel_send_message(&s->channel, RECORD_HELLO, &mine);
+    enum err e = guest ? describe_guest(s, guest) : ERR_NO_MEMORY;
+    if (e) {
+        free(guest);
+        return source_fault(s, e, "no memory for the guest's description");
+    }
+    e = channel_send_message(&s->channel, RECORD_HELLO, &mine);
     e = e ? e : channel_send_now(&s->channel, RECORD_GUEST, guest);
     free(guest);
     e = e ? e : channel_expect(&s->channel, RECORD_HELLO, &theirs);
@@ -147,12 +133,13 @@ static enum err pause_guest(struct source *s)
         if (e)
             return source_fault(s, e, "the guest could not be paused");
     }
-    if (vm->state != VM_PAUSED)
+    if (vm->state != (s->guest == GUEST_ENDED ? VM_HALTED : VM_PAUSED))
         return source_fault(s, ERR_STATE, "the guest ended by itself during the teleport");
     /* The clock of a guest that an operator holds goes on: it is read now. Such a guest has no downtime. */
-    s->pause_tsc = s->was_paused ? time_now() : vm->pause_tsc;
-    s->guest_tsc = s->was_paused ? clock_guest_tsc(&vm->clock, s->pause_tsc) : vm_guest_tsc_at_pause(vm);
-    if (!s->was_paused)
+    bool ran = s->guest == GUEST_RUNS;
+    s->pause_tsc = ran ? vm->pause_tsc : time_now();
+    s->guest_tsc = ran ? vm_guest_tsc_at_pause(vm) : clock_guest_tsc(&vm->clock, s->pause_tsc);
+    if (ran)
         s->flight->pause_ns = time_to_ns(s->pause_tsc) - s->flight->origin_ns;
     enum err e = vm_track_harvest(vm, &s->dirty);
     return e ? source_fault(s, e, "the last dirty pages could not be harvested") : OK;
@@ -267,7 +254,8 @@ static enum err run_steps(struct source *s)
 static void begin_flight(struct source *s)
 {
     struct flight *f = s->flight;
-    *f = (struct flight){ .epoch = s->epoch, .outcome = "kept", .memory_bytes = s->vm->memory.size };
+    *f = (struct flight){ .epoch = s->epoch, .outcome = "kept", .memory_bytes = s->vm->memory.size,
+                          .disk_bytes = s->vm->memory.disk_size };
     snprintf(f->guest, sizeof f->guest, "%s", s->vm->name);
     snprintf(f->source, sizeof f->source, "%s", teleport_pod_name());
     f->source_tsc_hz = time_tsc_hz();
@@ -283,12 +271,17 @@ void teleport_default_options(struct teleport_options *options)
     };
 }
 
+static enum msg_guest_state guest_state(const struct vm *vm)
+{
+    return vm->state == VM_HALTED ? GUEST_ENDED : vm->state == VM_PAUSED ? GUEST_PAUSED : GUEST_RUNS;
+}
+
 enum err teleport_send(struct vm *vm, const struct teleport_options *options, teleport_progress *progress, void *context,
                        struct flight *flight)
 {
     if (vm->teleporting)
         return ERR_BUSY;
-    if (vm->state != VM_RUNNING && vm->state != VM_PAUSED)
+    if (vm->state != VM_RUNNING && vm->state != VM_PAUSED && vm->state != VM_HALTED)
         return ERR_STATE;
     uint64_t frames = guest_memory_frames(&vm->memory);
     struct source *s = calloc(1, sizeof *s);
@@ -300,7 +293,7 @@ enum err teleport_send(struct vm *vm, const struct teleport_options *options, te
     }
     *s = (struct source){ .vm = vm, .options = *options, .flight = flight, .progress = progress,
                           .progress_context = context, .epoch = next_epoch(), .dirty = { words, frames },
-                          .was_paused = vm->state == VM_PAUSED };
+                          .guest = guest_state(vm) };
     s->options.limits.rounds_max = MIN(MAX(options->limits.rounds_max, 1u), (uint32_t)FLIGHT_ROUNDS_MAX);
     vm->teleporting = true;
     begin_flight(s);

@@ -27,7 +27,7 @@ struct source {
     void *progress_context;
     enum source_state state;
     uint64_t epoch;
-    bool was_paused;             /* by an operator, before the teleport */
+    enum msg_guest_state guest;  /* as the teleport found it */
     bool tracking;
     struct bitmap dirty;         /* frames whose content the target does not have */
     uint64_t pause_tsc;          /* no vCPU in guest mode from here on */

@@ -44,8 +44,8 @@ static enum err on_guest(struct session *s, const struct record *r)
     e = e ? e : incoming_check_guest(s, m);
     e = e ? e : incoming_create(s, m);
     if (!e) {
-        log_info(ROOM, "%s: incoming from %s, %llu MiB", m->name, s->source.pod,
-                 (unsigned long long)(m->memory_bytes / MIB));
+        log_info(ROOM, "%s: incoming from %s, %llu MiB, %llu MiB of disk", m->name, s->source.pod,
+                 (unsigned long long)(m->memory_bytes / MIB), (unsigned long long)(m->disk_bytes / MIB));
         struct msg_accept accept = { .epoch = m->epoch };
         e = channel_send_now(&s->channel, RECORD_ACCEPT, &accept);
     }
@@ -78,8 +78,8 @@ static enum err on_page(struct session *s, const struct record *r)
     if (r->length != PAGE_RECORD_PAYLOAD)
         return session_wrong(s, ERR_RANGE, "a PAGE record of the wrong length");
     uint64_t gfn = wire_get_u64(r->payload + PAGE_RECORD_GFN_AT);
-    if (gfn >= s->in->frames || guest_memory_fill_frame(&s->in->vm->memory, (struct gfn){ gfn }, r->payload))
-        return session_wrong(s, ERR_RANGE, "a PAGE record for a frame outside the guest's memory");
+    if (gfn < s->in->first_frame || gfn >= s->in->frames || guest_memory_fill_frame(&s->in->vm->memory, (struct gfn){ gfn }, r->payload))
+        return session_wrong(s, ERR_RANGE, "a PAGE record for a frame outside the guest's memory and disk");
     note_frame(s->in, gfn);
     s->in->round.arrived++;
     return OK;
@@ -113,8 +113,8 @@ static enum err on_zero(struct session *s, const struct record *r)
     uint32_t work = 0;
     for (uint32_t at = 0; at < r->length && !e; at += FRAME_RUN_SIZE) {
         struct frame_run run = frame_run_get(r->payload + at);
-        if (!frame_run_fits(run, s->in->frames))
-            return session_wrong(s, ERR_RANGE, "a ZERO record for frames outside the guest's memory");
+        if (!frame_run_fits(run, s->in->frames) || run.first < s->in->first_frame)
+            return session_wrong(s, ERR_RANGE, "a ZERO record for frames outside the guest's memory and disk");
         if (run.first < next)
             return session_wrong(s, ERR_RANGE, "a ZERO record whose runs are out of order");
         next = run.first + run.count;
@@ -199,7 +199,7 @@ static enum err on_prepare(struct session *s, const struct record *r)
         return e;
     if (in->prepare.epoch != in->epoch || in->prepare.digest != s->channel.digest_before_last)
         return session_wrong(s, ERR_CORRUPT, "PREPARE names another epoch or digest than what arrived");
-    e = vm_state_load(in->vm, false, in->vcpu_state, in->state_size, s->channel.why, sizeof s->channel.why);
+    e = vm_state_load(in->vm, in->guest == GUEST_ENDED, in->vcpu_state, in->state_size, s->channel.why, sizeof s->channel.why);
     if (e)
         return e;
     incoming_apply(in, TARGET_PREPARED, "");
@@ -237,12 +237,12 @@ static void run_guest(struct incoming *in)
 {
     struct vm *vm = in->vm;
     incoming_remember(in, STATUS_RUNNING);
-    vm->state = VM_PAUSED;
+    vm->state = in->guest == GUEST_ENDED ? VM_HALTED : VM_PAUSED;
     set_guest_clock(in);
-    if (!in->was_paused)
+    if (in->guest == GUEST_RUNS)
         vm_resume(vm);
-    in->times.running_ns = in->was_paused ? teleport_now_ns() : first_entry_ns(vm);
-    log_info(ROOM, "%s: runs here now", vm->name);
+    in->times.running_ns = in->guest == GUEST_RUNS ? first_entry_ns(vm) : teleport_now_ns();
+    log_info(ROOM, "%s: %s", vm->name, in->guest == GUEST_RUNS ? "runs here now" : "is here now, as it was: at rest");
     in->vm = NULL;
     vm->teleporting = false;
 }
@@ -328,8 +328,8 @@ static enum err on_audit(struct session *s, const struct record *r)
     in->audit_seen += run.count;
     if (in->audit_seen < in->frames)
         return OK;
-    struct msg_audit_result result = { .epoch = in->epoch, .frames = in->audit_seen, .different = in->audit_different,
-                                       .first_different = in->audit_first };
+    struct msg_audit_result result = { .epoch = in->epoch, .frames = in->audit_seen - in->first_frame,
+                                       .different = in->audit_different, .first_different = in->audit_first };
     if (in->audit_different)
         log_error(ROOM, "audit: %llu frames differ, the first is frame %llx", (unsigned long long)in->audit_different,
                   (unsigned long long)in->audit_first);

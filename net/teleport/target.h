@@ -17,13 +17,14 @@
 struct incoming {
     bool used;
     bool attached;               /* a session works on it */
-    bool was_paused, audit;
+    bool audit;
+    enum msg_guest_state guest;  /* as its source found it: so it will stand here */
     enum target_state state;
     struct vm *vm;               /* NULL once it runs or is discarded */
     uint64_t epoch, source_boot_id;
     struct bitmap filled;        /* frames that were written here; the others are still zero from their birth */
     uint32_t *frame_crcs;        /* with audit: of each frame as it is stored; NULL without */
-    uint64_t frames;
+    uint64_t first_frame, frames;    /* those that come are from the one to below the other */
     struct {
         bool open;               /* between ROUND_BEGIN and ROUND_END */
         uint32_t next;           /* number of the next one */

@@ -12,7 +12,6 @@ _Static_assert(CRC_AT + 4 == RECORD_HEADER_SIZE, "the CRC closes the header");
 
 static const char *const type_names[RECORD_TYPE_END] = {
     [RECORD_HELLO] = "HELLO",
-    [RECORD_GUEST] = "GUEST",
     [RECORD_ACCEPT] = "ACCEPT",
     [RECORD_REFUSE] = "REFUSE",
     [RECORD_CLOCK_PING] = "CLOCK_PING",
@@ -33,6 +32,7 @@ static const char *const type_names[RECORD_TYPE_END] = {
     [RECORD_QUERY] = "QUERY",
     [RECORD_STATUS] = "STATUS",
     [RECORD_GOODBYE] = "GOODBYE",
+    [RECORD_GUEST] = "GUEST",
 };
 
 const char *record_type_name(uint16_t type)

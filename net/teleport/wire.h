@@ -21,8 +21,8 @@
 #include "kernel/lib/err.h"
 
 #define WIRE_MAGIC 0x31444f50454c4554ULL   /* "TELEPOD1" */
-#define WIRE_VERSION 1
-#define WIRE_VERSION_OLDEST 1              /* the oldest version that we still speak */
+#define WIRE_VERSION 2
+#define WIRE_VERSION_OLDEST 2              /* the oldest version that we still speak */
 
 #define RECORD_HEADER_SIZE 16
 #define RECORD_PAYLOAD_MAX 65536
@@ -31,7 +31,7 @@
 /* Types are added, never changed. */
 enum record_type {
     RECORD_HELLO = 1,        /* both: magic, versions, who I am */
-    RECORD_GUEST = 2,        /* source: what the guest is and needs; before any page */
+    /* 2 was GUEST of version 1 */
     RECORD_ACCEPT = 3,       /* target: I have the memory and the features */
     RECORD_REFUSE = 4,       /* target: I can't run this guest, with the reason in words */
     RECORD_CLOCK_PING = 5,   /* source: time stamp */
@@ -52,6 +52,7 @@ enum record_type {
     RECORD_QUERY = 20,       /* source in doubt, on a new connection: what of epoch N? */
     RECORD_STATUS = 21,      /* target: the answer */
     RECORD_GOODBYE = 22,     /* source: nothing more will come */
+    RECORD_GUEST = 23,       /* source: what the guest is and needs; before any page */
     RECORD_TYPE_END
 };
 

@@ -31,6 +31,11 @@ struct vm *vm_find(const char *name)
     return NULL;
 }
 
+struct vm *vm_by_index(uint32_t index)
+{
+    return machines[index].visible ? machines[index].vm : NULL;
+}
+
 static struct machine *reserve_name(const char *name)
 {
     struct machine *free_slot_found = NULL;
@@ -64,7 +69,8 @@ enum err vm_create_incoming(struct vm **out, const struct guest_config *config)
     snprintf(vm->name, sizeof vm->name, "%s", config->name);
     vm->state = VM_INCOMING;
     vm->memory.size = config->memory_bytes;
-    vm->memory.large_pages = calloc(1, config->memory_bytes);
+    vm->memory.disk_size = config->disk_bytes;
+    vm->memory.large_pages = calloc(1, config->memory_bytes + config->disk_bytes);
     vm->guest_tsc_hz = HZ;
     other_cpu();
     other_cpu();
@@ -98,7 +104,7 @@ static void check_first_entry(struct machine *m)
     story->ran = m->ran = true;
     promise(m->frames != NULL, "its source is known");
     const uint8_t *bytes = (const uint8_t *)m->vm->memory.large_pages;
-    for (uint64_t f = 0; f < m->vm->memory.size / PAGE_SIZE; f++)
+    for (uint64_t f = 0; f < guest_memory_frames(&m->vm->memory); f++)
         promise(bytes[f * PAGE_SIZE] == m->frames[f] && bytes[f * PAGE_SIZE + PAGE_SIZE - 1] == m->frames[f],
                 "the memory is what its source sent");
 }

@@ -11,6 +11,7 @@
 #include "kernel/lib/util.h"
 #include "vmx/cpuid.h"
 #include "vmx/policy.h"
+#include "net/teleport/guest_message.h"
 #include "vmx/vm_image.h"
 
 /* ---- what the room takes from the heap, counted ------------------------------------------------------------------- */

@@ -27,6 +27,7 @@ struct link {
     uint64_t pages;              /* of the round */
     bool guest_sent, prepare_sent;
     uint64_t epoch;              /* of its GUEST */
+    struct msg_guest guest;
     uint8_t *frames;             /* what each frame must hold: all its bytes are this one */
     uint32_t answers;            /* records that came back */
     uint16_t last;               /* type of the last one; 0: none */
@@ -57,7 +58,9 @@ void pod_time_out(uint32_t index);             /* nothing comes for longer than 
 
 /* Honest records of link `index`, with what the model of its guest needs. */
 void pod_send_hello(uint32_t index);
+/* A guest of one vCPU; then of any configuration. */
 void pod_guest(struct msg_guest *out, uint64_t epoch, const char *name, uint64_t memory_bytes);
+void pod_guest_of(struct msg_guest *out, uint64_t epoch, const struct guest_config *config, enum msg_guest_state state);
 void pod_send_guest(uint32_t index, const struct msg_guest *guest);
 void pod_send_page(uint32_t index, uint64_t frame, uint8_t byte);
 void pod_send_zero(uint32_t index, const struct frame_run *runs, uint32_t count);

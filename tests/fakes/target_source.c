@@ -67,13 +67,18 @@ void pod_send_hello(uint32_t index)
     pod_send_message(index, RECORD_HELLO, &hello);
 }
 
+void pod_guest_of(struct msg_guest *out, uint64_t epoch, const struct guest_config *config, enum msg_guest_state state)
+{
+    promise(!guest_message_make(out, config, config->memory_bytes, config->disk_bytes, state), "a guest can be described");
+    out->epoch = epoch;
+    out->policy = *host_policy();
+}
+
 void pod_guest(struct msg_guest *out, uint64_t epoch, const char *name, uint64_t memory_bytes)
 {
-    *out = (struct msg_guest){ .epoch = epoch, .memory_bytes = memory_bytes, .vcpus = 1, .range_count = 1,
-                               .range_size = { memory_bytes }, .policy = *host_policy(), .device_count = 2,
-                               .devices = { "lapic", "uart" },
-                               .device_versions = { lapic_section.version, uart_section.version } };
-    snprintf(out->name, sizeof out->name, "%s", name);
+    struct guest_config config = { .vcpus = 1, .memory_bytes = memory_bytes };
+    snprintf(config.name, sizeof config.name, "%s", name);
+    pod_guest_of(out, epoch, &config, GUEST_RUNS);
 }
 
 /* The machine keeps looking at the frames of the link that brought it: the next guest of the link gets new ones. */
@@ -86,6 +91,7 @@ void pod_send_guest(uint32_t index, const struct msg_guest *guest)
         promise(all_frames_count < EPOCHS_MAX, "a test of few guests");
         links[index].frames = all_frames[all_frames_count++] = calloc(1, POD_FRAMES_MAX);
         links[index].epoch = guest->epoch;
+        links[index].guest = *guest;
     }
     links[index].guest_sent = true;
     pod_send_message(index, RECORD_GUEST, guest);
@@ -137,13 +143,18 @@ void pod_send_round_end(uint32_t index, uint32_t round)
 void pod_send_state(uint32_t index)
 {
     struct guest_config config = { .vcpus = 1 };
+    if (links[index].guest_sent)
+        guest_message_config(&links[index].guest, &config);
+    config.vcpus = MIN(MAX(config.vcpus, 1u), (uint32_t)GUEST_VCPUS_MAX);   /* a hostile GUEST has sent anything */
     struct vm_image *image = vm_image_new(config.vcpus);
     static struct state_part parts[VM_IMAGE_PARTS_MAX];
-    uint32_t count = vm_image_parts(image, &config, false, parts);
+    uint32_t count = vm_image_parts(image, &config, links[index].guest.state == GUEST_ENDED, parts);
     size_t size = state_parts_size(parts, count), used = 0;
     uint8_t *bytes = malloc(size);
-    vcpu_state_reset(&image->vcpus[0].state, 0x8000);
-    lapic_reset(&image->vcpus[0].lapic, 0, true);
+    for (uint32_t v = 0; v < config.vcpus; v++) {
+        vcpu_state_reset(&image->vcpus[v].state, 0x8000);
+        lapic_reset(&image->vcpus[v].lapic, v, v == 0);
+    }
     uart_reset(&image->platform.uart);
     image->clock = (struct state_clock){ 1000, HZ };
     promise(!state_parts_encode(parts, count, bytes, size, &used), "a state encodes");

@@ -57,7 +57,7 @@ static void do_guest(struct script *s, uint32_t l)
     uint8_t choice = take(s);
     pod_guest(&guest, e, names[choice % ARRAY_SIZE(names)], sizes[choice / 8 % ARRAY_SIZE(sizes)]);
     guest.audit = choice >> 5 & 1;
-    guest.was_paused = choice >> 6 & 1;
+    guest.state = choice >> 6 & 1 ? GUEST_PAUSED : GUEST_RUNS;
     guest.console = choice >> 7;
     pod_send_guest(l, &guest);
 }

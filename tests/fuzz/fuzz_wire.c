@@ -34,9 +34,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (record_check(header, crc, why, sizeof why))
             abort();
         if (message_section(h.type) && !message_decode(h.type, message, data, h.length, why, sizeof why)) {
-            /* What was accepted, and is written again, is what came. */
+            /* What was accepted, and is written again, is what came; a HELLO of another version may end elsewhere. */
             uint32_t length = message_encode(h.type, message, again);
-            if (length != h.length || memcmp(again, data, section_wire_size(message_section(h.type))))
+            size_t known = section_wire_size(message_section(h.type));
+            if ((length != h.length && h.type != RECORD_HELLO) || memcmp(again, data, known < h.length ? known : h.length))
                 abort();
         }
         data += h.length;

@@ -9,7 +9,7 @@ from tools.lab import wire
 from tools.lab.errors import expect, expect_equal
 
 SECTION = struct.Struct("<16sIIII")         # name, version, instance, size, reserved; fields follow, padded to 8
-POLICY_AT = wire.GUEST_HEAD.size + 8 * 8 + 8 * 8 + 8 * 16 + 8 * 4 + 2 * 4   # after ranges, devices, their versions, two bools
+POLICY_AT = wire.GUEST_POLICY_AT
 POLICY = struct.Struct("<IIQQII")           # version, CPUID entries, TSC Hz, XCR0, address bits, reserved
 CPUID = struct.Struct("<IIIIII")            # leaf, subleaf, EAX, EBX, ECX, EDX
 CPUID_MAX = 32
@@ -21,11 +21,11 @@ _power_ons = itertools.count(1 << 32)    # an epoch is used once for each power-
 
 
 def sections(state):
-    """Name -> (where its fields begin, bytes)."""
+    """Name -> (where its fields begin, bytes); of several instances the first."""
     found, at = {}, 0
     while at < len(state):
         name, _, _, size, _ = SECTION.unpack_from(state, at)
-        found[name.rstrip(b"\0").decode()] = (at + SECTION.size, size)
+        found.setdefault(name.rstrip(b"\0").decode(), (at + SECTION.size, size))
         at += SECTION.size + (size + 7) // 8 * 8
     return found
 

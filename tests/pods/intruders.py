@@ -114,6 +114,7 @@ def headers(pods: TwoPods):
               ("versions", wire.encode(wire.Record(wire.HELLO, wire.hello(version=9, oldest=8)), 0)),
               ("no Telepod", wire.encode(wire.Record(wire.HELLO, wire.hello(magic=7)), 0)),
               ("HELLO", wire.encode(wire.Record(wire.HELLO, wire.hello()[:40]), 0)),
+              ("versions 1 to 1", wire.encode(wire.Record(wire.HELLO, wire.hello(version=1, oldest=1)[:64]), 0)),
               ("COMMIT", wire.encode(wire.commit(0), 0))]
     for words, data in trials:
         peer = wire.Peer.connect(pods.b.teleport_port)
@@ -124,10 +125,10 @@ def headers(pods: TwoPods):
 
 
 def newer_version_that_speaks_ours(pods: TwoPods):
-    """A peer of the future that still speaks version 1, and an optional record that nobody knows yet."""
+    """A peer of the future that still speaks our version, and an optional record that nobody knows yet."""
     records = list(recorded(pods))
     old = wire.HELLO_FORM.unpack(records[0].payload)
-    records[0] = wire.Record(wire.HELLO, wire.HELLO_FORM.pack(old[0], 9, 1, *old[3:]))
+    records[0] = wire.Record(wire.HELLO, wire.HELLO_FORM.pack(old[0], 9, wire.VERSION, *old[3:]))
     records.insert(2, wire.Record(777, bytes(16), flags=0))
     expect_equal(replay(pods, records), "READY", "a newer peer")
 

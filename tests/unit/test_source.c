@@ -223,6 +223,8 @@ static int setup(void **state)
     memory[0] = 1;
     vm = calloc(1, sizeof *vm);
     strcpy(vm->name, "g");
+    strcpy(vm->config.name, "g");
+    vm->config.vcpus = 1;
     vm->state = VM_RUNNING;
     vm->memory.size = MEMORY;
     vm->vcpu_count = 1;
@@ -286,6 +288,24 @@ static void a_paused_guest_moves(void **state)
     assert_int_equal(peer.prepare.guest_tsc, peer.prepare.pause_ns + GUEST_TSC_AHEAD);
     assert_true(peer.prepare.pause_ns > 6 * NS_PER_S);
     assert_false(flight_downtime_ns(&flight, &downtime));
+}
+
+/* Nothing of its RAM is sent, and what fails leaves it as it was: ended. */
+static void an_ended_guest_moves(void **state)
+{
+    (void)state;
+    uint64_t downtime;
+    vm->state = VM_HALTED;
+    assert_int_equal(send_guest(), OK);
+    assert_int_equal(flight.rounds[0].facts.pages, 0);
+    assert_false(flight_downtime_ns(&flight, &downtime));
+    teardown(state);
+    setup(state);
+    vm->state = VM_HALTED;
+    snprintf(options.cut, sizeof options.cut, "prepare");
+    assert_int_equal(send_guest(), ERR_CLOSED);
+    assert_int_equal(vm->state, VM_HALTED);
+    assert_int_equal(resumed, 0);
 }
 
 static void answers_to_something_else(void **state)
@@ -457,6 +477,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_guest_moves),
         TEST(a_paused_guest_moves),
+        TEST(an_ended_guest_moves),
         TEST(answers_to_something_else),
         TEST(work_of_this_cpu_only),
         TEST(a_failure_keeps_it),

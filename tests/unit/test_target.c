@@ -318,7 +318,7 @@ static void a_guest_that_was_paused_stays_so(void **state)
     struct msg_guest guest;
     meet(0, BOOT);
     pod_guest(&guest, EPOCH, "g", SMALL);
-    guest.was_paused = 1;
+    guest.state = GUEST_PAUSED;
     pod_send_guest(0, &guest);
     copy(0, EPOCH, 7);
     pod_send_epoch(0, RECORD_COMMIT, EPOCH);
@@ -328,6 +328,138 @@ static void a_guest_that_was_paused_stays_so(void **state)
     assert_true(pod_resume_guest("g"));
     pod_run();
     assert_true(pod_has_guest("g", true));
+}
+
+#define DISK (2 * MIB)
+static const struct guest_config big = { .name = "big", .memory_bytes = SMALL, .disk_bytes = DISK, .vcpus = 4,
+                                         .devices = GUEST_DEVICE_NET | GUEST_DEVICE_BLOCK,
+                                         .mac = { 2, 0, 0, 0, 0, 1 }, .image = "vmlinuz", .initrd = "initrd",
+                                         .disk = "root.img", .cmdline = "console=ttyS0" };
+
+static void a_guest_with_processors_and_a_disk(void **state)
+{
+    (void)state;
+    struct msg_guest guest;
+    meet(0, BOOT);
+    pod_guest_of(&guest, EPOCH, &big, GUEST_RUNS);
+    pod_send_guest(0, &guest);
+    pod_send_page(0, FRAMES + 5, 9);        /* of the disk */
+    copy(0, EPOCH, 7);
+    pod_run();
+    assert_int_equal(links[0].last, RECORD_READY);
+    pod_send_epoch(0, RECORD_COMMIT, EPOCH);
+    pod_run();
+    assert_int_equal(links[0].last, RECORD_RUNNING);
+    const struct guest_config *got = &vm_find("big")->config;
+    assert_int_equal(got->vcpus, 4);
+    assert_int_equal(got->devices, big.devices);
+    assert_int_equal(got->disk_bytes, DISK);
+    assert_memory_equal(got->mac, big.mac, sizeof big.mac);
+    assert_string_equal(got->initrd, "initrd");
+    assert_string_equal(got->disk, "root.img");
+    assert_string_equal(got->cmdline, "console=ttyS0");
+}
+
+static void offer_and_be_refused(uint32_t link, const struct msg_guest *guest, const char *words)
+{
+    meet(link, OTHER_BOOT);
+    pod_send_guest(link, guest);
+    pod_run();
+    assert_int_equal(links[link].last, RECORD_REFUSE);
+    if (!strstr(links[link].words, words))
+        fail_msg("refused with other words than %s: %s", words, links[link].words);
+    pod_hang_up(link);
+    pod_run();
+}
+
+/* What this pod's machine would not be is refused before a page is sent, in words. */
+static void a_machine_that_this_pod_does_not_make(void **state)
+{
+    (void)state;
+    struct msg_guest good, m;
+    pod_guest_of(&good, EPOCH, &big, GUEST_RUNS);
+    m = good, snprintf(m.kinds[m.kind_count - 1], KIND_NAME_MAX, "sound");
+    offer_and_be_refused(0, &m, "this pod has no device sound");
+    m = good, m.kind_versions[2] += 1;
+    offer_and_be_refused(0, &m, "this pod would give it");
+    m = good, m.kind_instances[2] -= 1;
+    offer_and_be_refused(0, &m, "this pod would give it");
+    m = good, m.kind_count--;
+    offer_and_be_refused(0, &m, "this pod's machine has");
+    m = good, memcpy(m.kinds[3], m.kinds[2], KIND_NAME_MAX), m.kind_versions[3] = m.kind_versions[2];
+    offer_and_be_refused(0, &m, "");
+    m = good, m.vcpus = GUEST_VCPUS_MAX + 1;
+    offer_and_be_refused(0, &m, "17 vCPUs; this pod gives up to");
+    m = good, m.vcpus = UINT32_MAX;
+    offer_and_be_refused(0, &m, "vCPUs");
+    m = good, m.range_size[0] -= PAGE_SIZE;
+    offer_and_be_refused(0, &m, "memory map");
+    m = good, m.range_kind[1] = MEMORY_RANGE_RAM;
+    offer_and_be_refused(0, &m, "memory map");
+    m = good, m.range_count = 1;
+    offer_and_be_refused(0, &m, "memory map");
+    pod_guest_of(&m, EPOCH, &(struct guest_config){ .name = "h", .vcpus = 1, .memory_bytes = 6 * MIB, .disk_bytes = DISK }, GUEST_RUNS);
+    offer_and_be_refused(0, &m, "6 MiB of memory and 2 MiB of disk");
+    assert_int_equal(pod_guest_count(), 0);
+}
+
+static void a_mac_is_one_guests(void **state)
+{
+    (void)state;
+    struct msg_guest guest;
+    struct guest_config other = big;
+    meet(0, BOOT);
+    pod_guest_of(&guest, EPOCH, &big, GUEST_RUNS);
+    pod_send_guest(0, &guest);
+    pod_run();
+    assert_int_equal(links[0].last, RECORD_ACCEPT);
+    snprintf(other.name, sizeof other.name, "other");
+    pod_guest_of(&guest, EPOCH + 1, &other, GUEST_RUNS);
+    offer_and_be_refused(1, &guest, "guest big has the MAC 02:00:00:00:00:01 already");
+    other.devices = GUEST_DEVICE_BLOCK;     /* without a card the address is nobody's */
+    pod_guest_of(&guest, EPOCH + 2, &other, GUEST_RUNS);
+    meet(2, OTHER_BOOT);
+    pod_send_guest(2, &guest);
+    pod_run();
+    assert_int_equal(links[2].last, RECORD_ACCEPT);
+}
+
+/* Its disk comes, its RAM does not, and COMMIT does not make it run. */
+static void a_guest_that_has_ended(void **state)
+{
+    (void)state;
+    struct msg_guest guest;
+    const struct frame_run ram = { 0, 1 };
+    pod_guest_of(&guest, EPOCH, &big, GUEST_ENDED);
+    snprintf(guest.reason, sizeof guest.reason, "it powered itself off");
+    meet(1, OTHER_BOOT);
+    pod_send_guest(1, &guest);
+    pod_send_zero(1, &ram, 1);
+    pod_run();
+    assert_int_equal(links[1].last, RECORD_ABORT);
+
+    guest.audit = 1;
+    meet(0, BOOT);
+    pod_send_guest(0, &guest);
+    pod_send_round_begin(0, 0, DISK / PAGE_SIZE);
+    pod_send_page(0, FRAMES, 5);
+    pod_send_zero(0, &(struct frame_run){ FRAMES + 1, DISK / PAGE_SIZE - 1 }, 1);
+    pod_send_round_end(0, 0);
+    pod_send_state(0);
+    pod_send_prepare(0, EPOCH);
+    pod_run();
+    assert_int_equal(links[0].last, RECORD_READY);
+    pod_send_epoch(0, RECORD_COMMIT, EPOCH);
+    pod_run();
+    assert_int_equal(links[0].last, RECORD_RUNNING);
+    struct vm *vm = vm_find("big");
+    assert_int_equal(vm->state, VM_HALTED);
+    assert_string_equal(vm->reason, "it powered itself off");
+    pod_send_audit(0, FRAMES, DISK / PAGE_SIZE);
+    pod_run();
+    assert_int_equal(links[0].last, RECORD_AUDIT_RESULT);
+    assert_int_equal(links[0].audit.frames, DISK / PAGE_SIZE);
+    assert_int_equal(links[0].audit.different, 0);
 }
 
 /* Names are commands' arguments and log lines: what an operator could not type is no name. */
@@ -442,6 +574,10 @@ int main(void)
         TEST(stop_while_it_begins_to_run),
         TEST(running_tells_the_first_entry),
         TEST(a_guest_that_was_paused_stays_so),
+        TEST(a_guest_with_processors_and_a_disk),
+        TEST(a_machine_that_this_pod_does_not_make),
+        TEST(a_mac_is_one_guests),
+        TEST(a_guest_that_has_ended),
         TEST(names_that_nobody_can_type),
         TEST(words_of_a_peer_are_printable),
         TEST(epoch_zero_names_nothing),

@@ -11,16 +11,20 @@ HEADER_SIZE = 16
 MANDATORY = 1
 PAYLOAD_MAX = 65536
 
-(HELLO, GUEST, ACCEPT, REFUSE, CLOCK_PING, CLOCK_PONG, ROUND_BEGIN, PAGE, ZERO, ROUND_END, ROUND_ACK, STATE, PREPARE, READY,
- COMMIT, RUNNING, AUDIT, AUDIT_RESULT, ABORT, QUERY, STATUS, GOODBYE) = range(1, 23)
-NAMES = ["", "HELLO", "GUEST", "ACCEPT", "REFUSE", "CLOCK_PING", "CLOCK_PONG", "ROUND_BEGIN", "PAGE", "ZERO", "ROUND_END",
+(HELLO, _, ACCEPT, REFUSE, CLOCK_PING, CLOCK_PONG, ROUND_BEGIN, PAGE, ZERO, ROUND_END, ROUND_ACK, STATE, PREPARE, READY,
+ COMMIT, RUNNING, AUDIT, AUDIT_RESULT, ABORT, QUERY, STATUS, GOODBYE, GUEST) = range(1, 24)
+NAMES = ["", "HELLO", "GUEST of version 1", "ACCEPT", "REFUSE", "CLOCK_PING", "CLOCK_PONG", "ROUND_BEGIN", "PAGE", "ZERO", "ROUND_END",
          "ROUND_ACK", "STATE", "PREPARE", "READY", "COMMIT", "RUNNING", "AUDIT", "AUDIT_RESULT", "ABORT", "QUERY",
-         "STATUS", "GOODBYE"]
+         "STATUS", "GOODBYE", "GUEST"]
 
 MAGIC = int.from_bytes(b"TELEPOD1", "little")
-VERSION = 1
+VERSION = 2
 HELLO_FORM = struct.Struct("<QIIQQ32sII")           # magic, version, oldest, boot id, TSC Hz, pod, control port, -
-GUEST_HEAD = struct.Struct("<QQII32s64s512sII")     # epoch, memory, vCPUs, console, name, image, command line, ranges, devices
+# epoch, memory, disk; vCPUs, console, devices, state, audit, ranges; name, image, initrd, disk, command line, reason, MAC
+GUEST_HEAD = struct.Struct("<QQQ6I32s64s64s64s512s160s8s")
+RANGES, KINDS = 4, 32
+GUEST_TABLES = struct.Struct(f"<{RANGES}Q{RANGES}Q{RANGES}III{16 * KINDS}s{KINDS}I{KINDS}I")  # ranges; kinds, -, names, versions, counts
+GUEST_POLICY_AT = GUEST_HEAD.size + GUEST_TABLES.size
 PREPARE_FORM = struct.Struct("<QIIQQqQ")            # epoch, digest, -, pause, guest TSC, offset, its error
 TEXT_FORM = struct.Struct("<QII160s")               # epoch, code, -, text
 COMMIT_FORM = struct.Struct("<QqQ")                 # epoch, clock offset, its error
