@@ -3,19 +3,10 @@
  * guests/ABI.md).
  */
 #include <string.h>
+#include "vmx/access_rights.h"
 #include "vmx/cpuid.h"
 #include "vmx/vcpu_state.h"
 #include "vmx/vmcs.h"
-
-/* Access rights in the VMCS's format (SDM 25.4.1, Table 25-2): type, S, DPL, P, ... */
-#define ACCESS_PRESENT 0x80u
-#define ACCESS_CODE_OR_DATA 0x10u
-#define TYPE_DATA_READ_WRITE_ACCESSED 0x3u
-#define TYPE_CODE_READ_ACCESSED 0xbu
-#define TYPE_LDT 0x2u
-#define TYPE_BUSY_TSS_32 0xbu
-#define ACCESS_DATA (ACCESS_PRESENT | ACCESS_CODE_OR_DATA | TYPE_DATA_READ_WRITE_ACCESSED)
-#define ACCESS_CODE (ACCESS_PRESENT | ACCESS_CODE_OR_DATA | TYPE_CODE_READ_ACCESSED)
 
 #define REAL_MODE_LIMIT 0xffffu
 #define REAL_MODE_PARAGRAPH 16
