@@ -48,6 +48,15 @@ static int setup(void **state)
     return 0;
 }
 
+static enum err plan_bytes(struct image_plan *plan, const void *image, uint64_t size, uint64_t memory, char *sentence,
+                           size_t sentence_size)
+{
+    const struct image_request request = { .image = image, .image_size = size, .name = "image", .cmdline = "",
+                                           .memory_bytes = memory };
+
+    return image_plan_make(plan, &request, sentence, sentence_size);
+}
+
 static enum err plan_make(struct image_plan *plan, uint64_t size)
 {
     /* An exact copy, so that the address sanitizer sees a read beyond the end. */
@@ -56,7 +65,7 @@ static enum err plan_make(struct image_plan *plan, uint64_t size)
 
     memcpy(copy, &file, size);
     why[0] = '\0';
-    e = image_plan_make(plan, copy, size, MEMORY, why, sizeof(why));
+    e = plan_bytes(plan, copy, size, MEMORY, why, sizeof(why));
     free(copy);
     return e;
 }
@@ -275,10 +284,10 @@ static void test_flat_size(void **state)
 
     (void)state;
     assert_non_null(image);
-    assert_int_equal(image_plan_make(&plan, image, largest, MEMORY, why, sizeof(why)), OK);
-    assert_int_equal(image_plan_make(&plan, image, largest + 1, MEMORY, why, sizeof(why)), ERR_RANGE);
+    assert_int_equal(plan_bytes(&plan, image, largest, MEMORY, why, sizeof(why)), OK);
+    assert_int_equal(plan_bytes(&plan, image, largest + 1, MEMORY, why, sizeof(why)), ERR_RANGE);
     assert_non_null(strstr(why, "beyond 0xa0000"));
-    assert_int_equal(image_plan_make(&plan, image, 0x9000, 0x10000, why, sizeof(why)), ERR_RANGE);
+    assert_int_equal(plan_bytes(&plan, image, 0x9000, 0x10000, why, sizeof(why)), ERR_RANGE);
     free(image);
 }
 
@@ -291,6 +300,39 @@ static void test_not_flat(void **state)
     refuse(ERR_UNSUPPORTED, "EFI");
     memcpy(&file, "\x1f\x8b", 2);
     refuse(ERR_UNSUPPORTED, "gzip");
+    memcpy(&file, "070701", 6);
+    refuse(ERR_UNSUPPORTED, "cpio");
+}
+
+/* An initrd is for kernels that know what to do with it. */
+static void test_initrd(void **state)
+{
+    const struct image_request request = { .image = &file, .image_size = FILE_SIZE, .initrd = "", .initrd_size = 1,
+                                           .name = "image", .cmdline = "", .memory_bytes = MEMORY };
+    struct image_plan plan;
+
+    (void)state;
+    assert_int_equal(image_plan_make(&plan, &request, why, sizeof(why)), ERR_UNSUPPORTED);
+    assert_non_null(strstr(why, "an initrd goes with a Linux"));
+}
+
+/* The page of guests/ABI.md. */
+static void test_boot_page(void **state)
+{
+    const struct image_request request = { .image = &file, .image_size = FILE_SIZE, .name = "image",
+                                           .cmdline = "hz=20", .memory_bytes = MEMORY };
+    uint8_t page[IMAGE_BOOT_PAGE_SIZE];
+    uint64_t memory;
+    struct image_plan plan;
+
+    (void)state;
+    assert_int_equal(image_plan_make(&plan, &request, why, sizeof(why)), OK);
+    assert_int_equal(plan.boot.gpa, GUEST_CMDLINE_PAGE);
+    assert_int_equal(plan.boot.count, 1);
+    image_boot_page(&plan, &request, 0, page);
+    assert_string_equal((char *)page, "hz=20");
+    memcpy(&memory, page + GUEST_MEMORY_SIZE_GPA - GUEST_CMDLINE_PAGE, sizeof(memory));
+    assert_int_equal(memory, MEMORY);
 }
 
 /* The sentence is cut, not overrun. */
@@ -302,7 +344,7 @@ static void test_small_why(void **state)
     (void)state;
     memset(small, 'x', sizeof(small));
     file.header.e_machine = 3;
-    assert_int_equal(image_plan_make(&plan, &file, FILE_SIZE, MEMORY, small, sizeof(small) - 1),
+    assert_int_equal(plan_bytes(&plan, &file, FILE_SIZE, MEMORY, small, sizeof(small) - 1),
                      ERR_UNSUPPORTED);
     assert_int_equal(small[sizeof(small) - 2], '\0');
     assert_int_equal(small[sizeof(small) - 1], 'x');
@@ -326,6 +368,8 @@ int main(void)
         T(test_flat),
         T(test_flat_size),
         T(test_not_flat),
+        T(test_initrd),
+        T(test_boot_page),
         T(test_small_why),
     };
 

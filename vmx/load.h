@@ -1,0 +1,16 @@
+/* Carries out the plan of a guest image: copies, boot pages and, for guests that look for them, ACPI's tables. */
+#ifndef TELEPOD_LOAD_H
+#define TELEPOD_LOAD_H
+
+#include "vmx/loader/image.h"
+#include "vmx/vm.h"
+
+/*
+ * What the configuration and the operator's files ask for; the strings and bytes stay theirs. config->memory_bytes of
+ * RAM is what the plan is made for.
+ */
+struct image_request vm_image_request(const struct guest_config *config, const struct vm_files *files);
+/* Into the memory of a machine that has not run yet. The request is the one that the plan was made from. */
+enum err vm_load_image(struct vm *vm, const struct image_plan *plan, const struct image_request *request);
+
+#endif
