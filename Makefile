@@ -14,6 +14,7 @@ include tools/setup/deps.mk
 include boot/build.mk
 include kernel/build.mk
 include guests/build.mk
+include guests/linux/build.mk
 include tools/telepod/build.mk
 include tests/build.mk
 

@@ -16,6 +16,7 @@ packages="
     libzycore-dev acpica-tools
     clang libclang-rt-14-dev
     busybox iproute2 iputils-ping curl
+    lz4
 "
 
 # missing: the names, one a line, of those that are not installed.
