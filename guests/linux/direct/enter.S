@@ -1,15 +1,14 @@
 /*
- * void direct_enter(uint64_t entry, uint64_t boot_params, uint64_t cr3, const struct direct_gdtr *gdtr);
- *   __attribute__((noreturn, sysv_abi)); RDI, RSI, RDX, RCX. Interrupts are off and all is identity-mapped, before and after.
+ * void direct_enter(uint64_t entry, uint64_t boot_params, const struct direct_gdtr *gdtr)
+ *   __attribute__((noreturn, sysv_abi)); RDI, RSI, RDX. Interrupts are off and all is identity-mapped, before and after.
  *
- * The state of Linux's 64-bit boot protocol: its page tables, its GDT with 10h for CS and 18h for the rest, RSI = boot_params.
+ * The state of Linux's 64-bit boot protocol: its GDT with 10h for CS and 18h for the rest, RSI = boot_params.
  */
     .text
     .globl direct_enter
 direct_enter:
     cli
-    mov     %rdx, %cr3
-    lgdt    (%rcx)
+    lgdt    (%rdx)
     mov     $0x18, %eax
     mov     %eax, %ds
     mov     %eax, %es

@@ -30,7 +30,7 @@ struct direct_gdtr {
     uint64_t base;
 } __attribute__((packed));
 
-_Noreturn void direct_enter(uint64_t entry, uint64_t boot_params, uint64_t cr3, const struct direct_gdtr *gdtr)
+_Noreturn void direct_enter(uint64_t entry, uint64_t boot_params, const struct direct_gdtr *gdtr)
     __attribute__((sysv_abi));
 
 EFI_SYSTEM_TABLE *ST;
@@ -73,15 +73,23 @@ static bool make_plan(void)
     return false;
 }
 
-/* The places that the plan names must be free. */
-static bool take(uint64_t base, uint64_t size)
+/*
+ * Whether [base, base + size) is RAM that nobody needs once boot services are gone, and in which nothing of ours lies: the
+ * firmware's own page tables may, and its stack is at the top of memory.
+ */
+static bool is_free(uint64_t base, uint64_t size)
 {
-    EFI_PHYSICAL_ADDRESS address = base;
+    uint64_t end = base + size;
 
-    if (!EFI_ERROR(BS->AllocatePages(AllocateAddress, EfiLoaderData, EFI_SIZE_TO_PAGES(size), &address)))
-        return true;
-    say("the firmware does not give the memory at 0x%lx", base);
-    return false;
+    for (uint32_t i = 0; i < direct.info.memory_count; i++) {
+        const struct boot_memory *m = &direct.info.memory[i];
+
+        if (m->base <= base && base < m->base + m->size && m->type == BOOT_MEMORY_USABLE)
+            base = m->base + m->size;
+    }
+    if (base < end)
+        say("the memory from 0x%lx on is in use", base);
+    return base >= end;
 }
 
 /* The machine's own memory map, instead of the guest's. */
@@ -116,16 +124,19 @@ static _Noreturn void enter(void)
     const struct direct_gdtr gdtr = { LINUX_GDT_ENTRIES * sizeof(uint64_t) - 1, LINUX_BOOT_PAGE_GPA(LINUX_PAGE_GDT) };
     char *line_end = direct.line + strlen(direct.line);
 
-    memcpy((void *)kernel->gpa, (const uint8_t *)direct.kernel.base + kernel->file_offset, kernel->file_size);
-    memset((void *)(kernel->gpa + kernel->file_size), 0, kernel->memory_size - kernel->file_size);
+    __asm__ volatile("cli");
     for (uint32_t i = 0; i < direct.plan.boot.count; i++)
         image_boot_page(&direct.plan, &direct.request, i, pages + i * PAGE_SIZE);
+    /* Our page tables from now on: the kernel may go where the firmware has its own. */
+    __asm__ volatile("mov %0, %%cr3" : : "r"((uint64_t)LINUX_BOOT_PAGE_GPA(LINUX_PAGE_PML4)) : "memory");
+    memcpy((void *)kernel->gpa, (const uint8_t *)direct.kernel.base + kernel->file_offset, kernel->file_size);
+    memset((void *)(kernel->gpa + kernel->file_size), 0, kernel->memory_size - kernel->file_size);
     put_memory_map(pages);
     put_u32(pages, SETUP_RAMDISK_IMAGE, direct.initrd.base);
     put_u32(pages, SETUP_RAMDISK_SIZE, direct.initrd.size);
     snprintf(line_end, 64, " ticks.start=%lu", insn_rdtsc());
     memcpy(pages + LINUX_PAGE_CMDLINE * PAGE_SIZE, direct.line, strlen(direct.line) + 1);
-    direct_enter(direct.plan.entry, LINUX_BOOT_PAGE_GPA(LINUX_PAGE_PARAMS), LINUX_BOOT_PAGE_GPA(LINUX_PAGE_PML4), &gdtr);
+    direct_enter(direct.plan.entry, LINUX_BOOT_PAGE_GPA(LINUX_PAGE_PARAMS), &gdtr);
 }
 
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)
@@ -137,12 +148,13 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system_table)
     BS->SetWatchdogTimer(0, 0, 0, NULL);
     if (volume_open(image) != OK || !load("vmlinuz", &direct.kernel) || !load("initrd", &direct.initrd) ||
         !load("cmdline", &direct.cmdline) || !make_plan() ||
-        !take(direct.plan.segments[0].gpa, direct.plan.segments[0].memory_size) ||
-        !take(direct.plan.boot.gpa, direct.plan.boot.count * PAGE_SIZE))
+        firmware_read_memory_map(&direct.info) != OK ||
+        !is_free(direct.plan.segments[0].gpa, direct.plan.segments[0].memory_size) ||
+        !is_free(direct.plan.boot.gpa, direct.plan.boot.count * PAGE_SIZE))
         return EFI_LOAD_ERROR;
     volume_close();
     say("entering Linux");
-    if (firmware_read_memory_map(&direct.info) != OK || firmware_leave(image, &direct.info) != OK)
+    if (firmware_leave(image, &direct.info) != OK)
         return EFI_LOAD_ERROR;
     enter();
 }
