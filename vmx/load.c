@@ -1,6 +1,5 @@
 /*
- * See load.h. Guest memory is all zero before: only what differs from zero is written. The disk is not an image's
- * business: vmx/vm.c fills it.
+ * See load.h. Guest memory and disk are all zero before: only what differs from zero is written.
  */
 #include "vmx/load.h"
 
@@ -40,11 +39,16 @@ static enum err load_boot_pages(struct vm *vm, const struct image_plan *plan, co
     return e;
 }
 
-enum err vm_load_image(struct vm *vm, const struct image_plan *plan, const struct image_request *request)
+enum err vm_load(struct vm *vm, const struct image_plan *plan, const struct image_request *request,
+                 const struct vm_file *disk)
 {
     enum err e = OK;
 
     for (uint32_t i = 0; e == OK && i < plan->segment_count; i++)
         e = load_segment(vm, &plan->segments[i], request);
-    return e == OK ? load_boot_pages(vm, plan, request) : e;
+    if (e == OK)
+        e = load_boot_pages(vm, plan, request);
+    if (e == OK && disk->size > 0)
+        e = guest_memory_disk_write(&vm->memory, 0, disk->bytes, disk->size);
+    return e;
 }

@@ -10,7 +10,11 @@
  * RAM is what the plan is made for.
  */
 struct image_request vm_image_request(const struct guest_config *config, const struct vm_files *files);
-/* Into the memory of a machine that has not run yet. The request is the one that the plan was made from. */
-enum err vm_load_image(struct vm *vm, const struct image_plan *plan, const struct image_request *request);
+/*
+ * Into the memory, and onto the disk, of a machine that has not run yet. The request is the one that the plan was made
+ * from. ERR_RANGE: the disk is smaller than its file.
+ */
+enum err vm_load(struct vm *vm, const struct image_plan *plan, const struct image_request *request,
+                 const struct vm_file *disk);
 
 #endif

@@ -11,7 +11,7 @@
 #include "kernel/log.h"
 #include "kernel/thread.h"
 #include "kernel/time.h"
-#include "vmx/loader/image.h"
+#include "vmx/load.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm_internal.h"
 #include "vmx/vmx.h"
@@ -120,7 +120,7 @@ static enum err check_config(const struct guest_config *config, char *why, size_
         snprintf(why, why_size, "it asks for CPU %u; this pod has %u", (unsigned)config->cpu, cpu_count());
         return ERR_INVALID;
     }
-    uint64_t missing = guest_memory_missing_mib(config->memory_bytes, 0);
+    uint64_t missing = guest_memory_missing_mib(config->memory_bytes, config->disk_bytes);
     if (missing) {
         snprintf(why, why_size, "it asks for %llu MiB of memory; with its page tables, this pod lacks %llu MiB",
                  (unsigned long long)(config->memory_bytes / MIB), (unsigned long long)missing);
@@ -147,8 +147,8 @@ static void create_vcpu(void *arg)
     vcpu_apply(c->vm->vcpus[index], c->state);
 }
 
-/* The first begins at `entry`, the others wait for a start-up IPI. */
-static enum err create_vcpus(struct vm *vm, uint64_t entry)
+/* The first begins as the image wants it (no image: as after reset), the others wait for a start-up IPI. */
+static enum err create_vcpus(struct vm *vm, const struct image_plan *plan)
 {
     uint32_t cpus[VCPUS_MAX];
     struct vcpu_state *state = malloc(sizeof *state);
@@ -156,7 +156,9 @@ static enum err create_vcpus(struct vm *vm, uint64_t entry)
     choose_cpus(&vm->config, cpus);
     vm->cpu = cpu_by_index(cpus[0]);
     for (uint32_t i = 0; creation.result == OK && i < vm->config.vcpus; i++) {
-        vcpu_state_reset(state, i == 0 ? entry : 0);
+        vcpu_state_reset(state, 0);
+        if (i == 0 && plan)
+            image_start_state(plan, state);
         state->events.activity = i == 0 ? ACTIVITY_ACTIVE : ACTIVITY_WAIT_FOR_SIPI;
         cpu_call(cpu_by_index(cpus[i]), create_vcpu, &creation);
     }
@@ -231,7 +233,8 @@ static enum err alloc_vm(struct vm **out, const struct guest_config *config, cha
     return OK;
 }
 
-static enum err build(struct vm **out, const struct guest_config *config, uint64_t entry, char *why, size_t why_size)
+static enum err build(struct vm **out, const struct guest_config *config, const struct image_plan *plan, char *why,
+                      size_t why_size)
 {
     struct vm *vm;
     enum err e = check_config(config, why, why_size);
@@ -239,13 +242,13 @@ static enum err build(struct vm **out, const struct guest_config *config, uint64
         e = alloc_vm(&vm, config, why, why_size);
     if (e != OK)
         return e;
-    e = guest_memory_create(&vm->memory, config->memory_bytes, 0);
+    e = guest_memory_create(&vm->memory, config->memory_bytes, config->disk_bytes);
     if (e != OK) {
         vm->memory.size = 0;
     } else {
         vm_policy_default(vm);
         platform_init(vm);
-        e = create_vcpus(vm, entry);
+        e = create_vcpus(vm, plan);
     }
     if (e == OK) {
         vm_clock_start(vm);
@@ -260,36 +263,21 @@ static enum err build(struct vm **out, const struct guest_config *config, uint64
     return OK;
 }
 
-static enum err load_image(struct vm *vm, const struct image_plan *plan, const struct vm_file *image)
-{
-    const uint8_t *bytes = image->bytes;
-    uint64_t size = vm->memory.size;
-    enum err e = OK;
-    for (uint32_t i = 0; e == OK && i < plan->segment_count; i++)
-        e = guest_memory_write(&vm->memory, (struct gpa){ plan->segments[i].gpa },
-                               bytes + plan->segments[i].file_offset, plan->segments[i].file_size);
-    if (e == OK)
-        e = guest_memory_write(&vm->memory, (struct gpa){ GUEST_CMDLINE_GPA }, vm->config.cmdline,
-                               strnlen(vm->config.cmdline, GUEST_CMDLINE_MAX - 1) + 1);
-    if (e == OK)
-        e = guest_memory_write(&vm->memory, (struct gpa){ GUEST_MEMORY_SIZE_GPA }, &size, sizeof size);
-    return e;
-}
-
-static enum err create_with_image(struct vm **out, const struct guest_config *config, const struct vm_file *image,
+static enum err create_with_image(struct vm **out, const struct guest_config *config, const struct vm_files *files,
                                   char *why, size_t why_size)
 {
+    struct image_request request = vm_image_request(config, files);
     struct image_plan plan;
     char problem[VM_REASON_MAX] = "";
-    enum err e = image_plan_make(&plan, image->bytes, image->size, config->memory_bytes, problem, sizeof problem);
+    enum err e = image_plan_make(&plan, &request, problem, sizeof problem);
     if (e != OK) {
         snprintf(why, why_size, "image %s: %s", config->image, problem);
         return e;
     }
-    e = build(out, config, plan.entry, why, why_size);
+    e = build(out, config, &plan, why, why_size);
     if (e != OK)
         return e;
-    e = load_image(*out, &plan, image);
+    e = vm_load(*out, &plan, &request, &files->disk);
     if (e != OK) {
         snprintf(why, why_size, "image %s does not fit its memory", config->image);
         free_vm(*out);
@@ -301,7 +289,7 @@ enum err vm_create(struct vm **out, const struct guest_config *config, const str
                    size_t why_size)
 {
     struct vm *vm;
-    enum err e = create_with_image(&vm, config, &files->image, why, why_size);
+    enum err e = create_with_image(&vm, config, files, why, why_size);
     if (e != OK) {
         log_error("vmx", "guest %s: %s", config->name, why);
         return e;
@@ -316,7 +304,7 @@ enum err vm_create_incoming(struct vm **out, const struct guest_config *config)
 {
     struct vm *vm;
     char why[VM_REASON_MAX] = "";
-    enum err e = build(&vm, config, 0, why, sizeof why);
+    enum err e = build(&vm, config, NULL, why, sizeof why);
     if (e != OK) {
         log_error("vmx", "incoming guest %s: %s", config->name, why);
         return e;
