@@ -46,4 +46,14 @@ static inline uint64_t insn_read_cr4(void)
     return value;
 }
 
+static inline void insn_write_cr3(uint64_t value)
+{
+    __asm__ volatile("mov %0, %%cr3" : : "r"(value) : "memory");
+}
+
+static inline void insn_cli(void)
+{
+    __asm__ volatile("cli" : : : "memory");
+}
+
 #endif

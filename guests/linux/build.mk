@@ -35,19 +35,19 @@ $(LINUX_STRESS): $(LINUX_FILES) $(LINUX_OUT)/workload $(LINUX_PACKAGES)/versions
 	@echo "  INITRD  $@"
 	@python3 guests/linux/initrd.py $@ $(LINUX_PACKAGES) $(LINUX_OUT)/workload stress-ng
 
-# The EFI program that boots the same kernel and initrd on the bare machine: the pod's loader with another main.
+# The EFI program (boot/direct/) that boots the same kernel and initrd on the bare machine: the pod's loader with another main.
 LINUX_DIRECT     := $(LINUX_OUT)/direct.efi
 LINUX_DIRECT_DIR := $(LINUX_OUT)/direct
 LINUX_DIRECT_OBJS := $(addprefix $(LOADER_DIR)/,$(addsuffix .o,console firmware memory_map pages serial volume)) \
     $(LINUX_DIRECT_DIR)/main.o $(LINUX_DIRECT_DIR)/enter.o \
-    $(patsubst vmx/loader/%.c,$(LINUX_DIRECT_DIR)/loader/%.o,$(filter-out %/start_state.c,$(wildcard vmx/loader/*.c)))
+    $(patsubst vmx/loader/%.c,$(LINUX_DIRECT_DIR)/loader/%.o,$(wildcard vmx/loader/*.c))
 LINUX_GUEST += $(LINUX_DIRECT)
 
-$(LINUX_DIRECT_DIR)/%.o: guests/linux/direct/%.c $(NEWLIB_LOADER_LIB)
+$(LINUX_DIRECT_DIR)/%.o: boot/direct/%.c $(NEWLIB_LOADER_LIB)
 	@mkdir -p $(@D)
 	@echo "  CC      $@"
 	@gcc $(LOADER_CFLAGS) -c -o $@ $<
-$(LINUX_DIRECT_DIR)/%.o: guests/linux/direct/%.S
+$(LINUX_DIRECT_DIR)/%.o: boot/direct/%.S
 	@mkdir -p $(@D)
 	@gcc $(LOADER_CFLAGS) -c -o $@ $<
 $(LINUX_DIRECT_DIR)/loader/%.o: vmx/loader/%.c $(NEWLIB_LOADER_LIB)

@@ -1,6 +1,6 @@
 /*
  * Linux kernels (bzImage) by the 64-bit boot protocol: where kernel and initrd go, and whether they fit. (What the
- * kernel then finds in memory: linux_pages.c; in its registers: start_state.c.)
+ * kernel then finds in memory: linux_pages.c; in its registers: vmx/start_state.c.)
  *
  * Every kernel is loaded where it prefers to be, relocatable or not: below that address it would only move itself
  * there, and above it memory would be lost.

@@ -124,11 +124,11 @@ static _Noreturn void enter(void)
     const struct direct_gdtr gdtr = { LINUX_GDT_ENTRIES * sizeof(uint64_t) - 1, LINUX_BOOT_PAGE_GPA(LINUX_PAGE_GDT) };
     char *line_end = direct.line + strlen(direct.line);
 
-    __asm__ volatile("cli");
+    insn_cli();
     for (uint32_t i = 0; i < direct.plan.boot.count; i++)
         image_boot_page(&direct.plan, &direct.request, i, pages + i * PAGE_SIZE);
     /* Our page tables from now on: the kernel may go where the firmware has its own. */
-    __asm__ volatile("mov %0, %%cr3" : : "r"((uint64_t)LINUX_BOOT_PAGE_GPA(LINUX_PAGE_PML4)) : "memory");
+    insn_write_cr3(LINUX_BOOT_PAGE_GPA(LINUX_PAGE_PML4));
     memcpy((void *)kernel->gpa, (const uint8_t *)direct.kernel.base + kernel->file_offset, kernel->file_size);
     memset((void *)(kernel->gpa + kernel->file_size), 0, kernel->memory_size - kernel->file_size);
     put_memory_map(pages);
