@@ -22,7 +22,9 @@ KERNEL_CFLAGS = -std=gnu11 -mcrc32 $(WARNINGS) $(KERNEL_CFLAGS_BASE) -fno-tree-l
     $(LIBC_INC_FLAGS) $(KERNEL_ROOM_CFLAGS) -MMD -MP
 $(KERNEL_DIR)/net/%.o: KERNEL_ROOM_CFLAGS = -I$(LWIP_PORT) -isystem $(LWIP_INC)
 KERNEL_LIBGCC = $(shell gcc -print-libgcc-file-name)
-KERNEL_LIBS = $(if $(filter net,$(ROOMS)),$(LWIP_LIB)) $(NEWLIB_KERNEL_LIB)
+$(KERNEL_DIR)/vmx/mmio_decode.c.o: KERNEL_ROOM_CFLAGS = $(ZYDIS_FLAGS)
+$(KERNEL_DIR)/vmx/mmio_decode.c.o: $(ZYCORE_HEADERS)
+KERNEL_LIBS = $(if $(filter net,$(ROOMS)),$(LWIP_LIB)) $(if $(filter vmx,$(ROOMS)),$(ZYDIS_LIB)) $(NEWLIB_KERNEL_LIB)
 KERNEL_LDFLAGS := -nostdlib -static -no-pie -Wl,-T,kernel/kernel.ld -Wl,--gc-sections -Wl,-z,max-page-size=4096 \
     -Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
 

@@ -9,6 +9,7 @@ PURE_SRCS := $(wildcard kernel/lib/*.c) \
     vmx/guest_walk.c vmx/platform_parts.c \
     $(wildcard vmx/devices/*.c vmx/devices/*/*.c vmx/loader/*.c) \
     net/announce.c net/frame_queue.c net/switch_addresses.c net/switch_table.c \
+    $(ZYDIS_SRCS) vmx/mmio_decode.c vmx/mmio_execute.c \
     net/port/ack_merge.c net/port/arena.c net/port/checksum.c \
     net/control/command.c net/control/words.c net/control/line.c \
     guests/dirtier/pattern.c guests/dirtier/truth.c guests/lib/cmdline.c guests/lib/format.c \
@@ -26,7 +27,11 @@ UNIT_LIB := $(UNIT_DIR)/libpure.a
 FUZZ_LIB := $(FUZZ_DIR)/libpure.a
 
 # Foreign code is not ours to warn about.
-$(UNIT_DIR)/pure/$(INIH_SRC:.c=.o) $(FUZZ_DIR)/pure/$(INIH_SRC:.c=.o): HOST_WARNINGS := -w
+FOREIGN_OBJS := $(patsubst %.c,pure/%.o,$(INIH_SRC) $(ZYDIS_SRCS))
+$(FOREIGN_OBJS:%=$(UNIT_DIR)/%) $(FOREIGN_OBJS:%=$(FUZZ_DIR)/%): HOST_WARNINGS := -w
+ZYDIS_USERS := $(patsubst %.c,pure/%.o,$(ZYDIS_SRCS) vmx/mmio_decode.c)
+$(ZYDIS_USERS:%=$(UNIT_DIR)/%) $(ZYDIS_USERS:%=$(FUZZ_DIR)/%): HOST_CFLAGS += $(ZYDIS_FLAGS)
+$(ZYDIS_USERS:%=$(UNIT_DIR)/%) $(ZYDIS_USERS:%=$(FUZZ_DIR)/%): $(ZYCORE_HEADERS)
 
 $(UNIT_DIR)/pure/%.o: %.c | $(PACKAGES_STAMP) $(SOURCES_STAMP)
 	@mkdir -p $(@D)

@@ -1,8 +1,8 @@
-/* The tables of ports, and how an access finds its device. */
+/* The tables of ports and addresses, and how an access finds its device. */
 #include "vmx/bus.h"
 
 #include "kernel/lib/util.h"
-#include "vmx/devices/uart.h"
+#include "vmx/pci_bus.h"
 #include "vmx/platform_ports.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
@@ -19,6 +19,8 @@ struct port_range {
 /* The ports of a PC, those that are used most first. */
 static const struct port_range port_ranges[] = {
     { 0x3f8, 0x3ff, 1, &uart_ports },
+    { 0xcf8, 0xcfb, 4, &pci_address_port },
+    { 0xcfc, 0xcff, 4, &pci_data_port },
     { 0xf4, 0xf4, 1, &exit_port },
 };
 
@@ -99,5 +101,38 @@ void bus_port_write(struct vcpu *vcpu, uint16_t port, unsigned size, uint32_t va
             write_range(vcpu, find_range(at), at, 1, value >> 8 * i & 0xff);
         }
     spinlock_release(&vcpu->vm->device_lock);
+    finish_access(vcpu);
+}
+
+/* ---- memory-mapped registers ---- */
+
+static uint64_t all_ones(unsigned size)
+{
+    return size >= sizeof(uint64_t) ? UINT64_MAX : BIT(8 * size) - 1;
+}
+
+static void note_stray_address(struct vm *vm, uint64_t gpa)
+{
+    vm_note_stray(vm, &vm->stray_addresses, "nothing answers in the page at", gpa & ~(uint64_t)(PAGE_SIZE - 1));
+}
+
+uint64_t bus_mmio_read(struct vcpu *vcpu, uint64_t gpa, unsigned size)
+{
+    bool found;
+    spinlock_acquire(&vcpu->vm->device_lock);
+    uint64_t value = pci_mmio_read(vcpu, gpa, size, &found);
+    spinlock_release(&vcpu->vm->device_lock);
+    if (!found)
+        note_stray_address(vcpu->vm, gpa);
+    return value & all_ones(size);
+}
+
+void bus_mmio_write(struct vcpu *vcpu, uint64_t gpa, unsigned size, uint64_t value)
+{
+    spinlock_acquire(&vcpu->vm->device_lock);
+    bool found = pci_mmio_write(vcpu, gpa, size, value);
+    spinlock_release(&vcpu->vm->device_lock);
+    if (!found)
+        note_stray_address(vcpu->vm, gpa);
     finish_access(vcpu);
 }

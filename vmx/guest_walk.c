@@ -12,6 +12,7 @@
 #define ENTRY_ACCESSED BIT(5)
 #define ENTRY_DIRTY BIT(6)
 #define ENTRY_LARGE BIT(7)
+#define ENTRY_EXECUTE_DISABLE BIT(63)
 #define ENTRY_ADDRESS_64 0x000ffffffffff000ULL
 #define ENTRY_ADDRESS_32 0xfffff000ULL
 
@@ -19,6 +20,7 @@
 #define FAULT_PRESENT 1u
 #define FAULT_WRITE 2u
 #define FAULT_USER 4u
+#define FAULT_FETCH 16u
 
 #define RFLAGS_AC BIT(18)
 
@@ -39,16 +41,33 @@ static struct mode choose_mode(const struct walk_state *s)
     return (struct mode){ 2, 4, 10, s->cr4 & CR4_PSE ? 2 : 1, ENTRY_ADDRESS_32 };
 }
 
-static enum walk_result fault(const struct walk_state *s, bool write, bool present, uint32_t *error_code)
+/* 32-bit paging has no execute-disable bits, whatever IA32_EFER.NXE says. */
+static bool execute_disable_counts(const struct walk_state *s)
 {
-    *error_code = (present ? FAULT_PRESENT : 0) | (write ? FAULT_WRITE : 0) | (s->user ? FAULT_USER : 0);
+    return (s->efer & IA32_EFER_NXE) && (s->cr4 & CR4_PAE);
+}
+
+/* The fetch bit is there only where a fetch can differ from a read. */
+static enum walk_result fault(const struct walk_state *s, enum walk_access access, bool present, uint32_t *error_code)
+{
+    bool tells_fetch = access == WALK_EXECUTE && (execute_disable_counts(s) || (s->cr4 & CR4_SMEP));
+    *error_code = (present ? FAULT_PRESENT : 0) | (access == WALK_WRITE ? FAULT_WRITE : 0) | (s->user ? FAULT_USER : 0) |
+                  (tells_fetch ? FAULT_FETCH : 0);
     return WALK_PAGE_FAULT;
 }
 
-/* Vol. 3A, 4.6.1 "Determination of Access Rights", data accesses. `rights`: the and of all entries. */
-static bool allowed(const struct walk_state *s, uint64_t rights, bool write)
+/*
+ * Vol. 3A, 4.6.1 "Determination of Access Rights". `rights`: the and of all entries, but for the execute-disable bit,
+ * which is their or.
+ */
+static bool allowed(const struct walk_state *s, uint64_t rights, enum walk_access access)
 {
-    bool user_page = rights & ENTRY_USER, writable = rights & ENTRY_WRITABLE;
+    bool user_page = rights & ENTRY_USER, writable = rights & ENTRY_WRITABLE, write = access == WALK_WRITE;
+    if (access == WALK_EXECUTE) {
+        if ((rights & ENTRY_EXECUTE_DISABLE) && execute_disable_counts(s))
+            return false;
+        return s->user ? user_page : !(user_page && (s->cr4 & CR4_SMEP));
+    }
     if (s->user)
         return user_page && (writable || !write);
     if (user_page && (s->cr4 & CR4_SMAP) && !(s->rflags & RFLAGS_AC))
@@ -78,7 +97,7 @@ static bool start_table(const struct walk_state *s, uint64_t linear, uint64_t *t
 }
 
 enum walk_result guest_walk(const struct walk_state *s, const struct walk_memory *memory, uint64_t linear,
-                            bool write, uint64_t *gpa, uint32_t *error_code)
+                            enum walk_access access, uint64_t *gpa, uint32_t *error_code)
 {
     const struct mode mode = choose_mode(s);
     uint64_t table, rights = ENTRY_USER | ENTRY_WRITABLE;
@@ -87,7 +106,7 @@ enum walk_result guest_walk(const struct walk_state *s, const struct walk_memory
         return WALK_OK;
     }
     if (!start_table(s, linear, &table))
-        return fault(s, write, false, error_code);
+        return fault(s, access, false, error_code);
     for (unsigned level = mode.levels;; level--) {
         unsigned shift = PAGE_SHIFT + mode.index_bits * (level - 1);
         uint64_t where = table + (linear >> shift & (BIT(mode.index_bits) - 1)) * mode.entry_bytes;
@@ -96,12 +115,12 @@ enum walk_result guest_walk(const struct walk_state *s, const struct walk_memory
         if (!memory->read(memory->context, where, &entry, mode.entry_bytes))
             return WALK_NO_RAM;
         if (!(entry & ENTRY_PRESENT))
-            return fault(s, write, false, error_code);
-        rights &= entry;
+            return fault(s, access, false, error_code);
+        rights = (rights & entry & ~ENTRY_EXECUTE_DISABLE) | ((rights | entry) & ENTRY_EXECUTE_DISABLE);
         leaf = level == 1 || ((entry & ENTRY_LARGE) && level <= mode.large_levels);
-        if (leaf && !allowed(s, rights, write))
-            return fault(s, write, true, error_code);
-        if (!set_flags(memory, where, &entry, ENTRY_ACCESSED | (leaf && write ? ENTRY_DIRTY : 0), mode.entry_bytes))
+        if (leaf && !allowed(s, rights, access))
+            return fault(s, access, true, error_code);
+        if (!set_flags(memory, where, &entry, ENTRY_ACCESSED | (leaf && access == WALK_WRITE ? ENTRY_DIRTY : 0), mode.entry_bytes))
             return WALK_NO_RAM;
         if (leaf) {
             *gpa = (entry & mode.address_mask & ~page_mask) | (linear & page_mask);

@@ -1,7 +1,7 @@
 /*
- * A guest's own paging, walked in software, for the few instructions that the pod emulates with an operand in
- * memory (INS, OUTS). SDM Vol. 3A, chapter 4 "Paging": 32-bit, PAE and 4-level paging, data accesses only. Pure:
- * reaches guest memory through two functions. Sets accessed and dirty flags as the processor would.
+ * A guest's own paging, walked in software, for the instructions that the pod emulates: their operands in memory,
+ * and their own bytes. SDM Vol. 3A, chapter 4 "Paging": 32-bit, PAE and 4-level paging. Pure: reaches guest
+ * memory through two functions. Sets accessed and dirty flags as the processor would.
  */
 #ifndef TELEPOD_GUEST_WALK_H
 #define TELEPOD_GUEST_WALK_H
@@ -22,6 +22,8 @@ struct walk_state {
     bool user;              /* CPL = 3 */
 };
 
+enum walk_access { WALK_READ, WALK_WRITE, WALK_EXECUTE };
+
 enum walk_result {
     WALK_OK,
     WALK_PAGE_FAULT,        /* *error_code: for #PF */
@@ -29,6 +31,6 @@ enum walk_result {
 };
 
 enum walk_result guest_walk(const struct walk_state *state, const struct walk_memory *memory, uint64_t linear,
-                            bool write, uint64_t *gpa, uint32_t *error_code);
+                            enum walk_access access, uint64_t *gpa, uint32_t *error_code);
 
 #endif

@@ -10,6 +10,9 @@ void platform_init(struct vm *vm)
     struct platform *platform = &vm->platform;
     memset(platform, 0, sizeof *platform);
     uart_reset(&platform->uart);
+    platform->pci_present = pci_slots_of(&vm->config);
+    for (unsigned slot = 0; slot < PCI_SLOTS; slot++)
+        pci_function_reset(&platform->pci[slot]);
 }
 
 uint64_t platform_next_deadline(const struct vm *vm)

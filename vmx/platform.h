@@ -23,7 +23,7 @@ enum platform_end { PLATFORM_GOES_ON, PLATFORM_EXIT_CODE, PLATFORM_POWER_OFF, PL
 
 struct platform {
     struct uart uart;                           /* COM1 */
-    uint32_t pci_address;                       /* CONFIG_ADDRESS */
+    struct pci_host pci_host;
     struct pci_function pci[PCI_SLOTS];
     /* not on the wire */
     uint32_t pci_present;                       /* a bit a slot: from the configuration */

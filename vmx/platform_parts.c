@@ -1,4 +1,5 @@
 /* What of the devices' state is saved, sent and loaded. Pure. */
+#include "kernel/lib/util.h"
 #include "vmx/platform.h"
 
 static void add_part(struct platform_part *parts, uint32_t *count, const struct section *section, void *object,
@@ -10,14 +11,24 @@ static void add_part(struct platform_part *parts, uint32_t *count, const struct 
 uint32_t platform_parts(struct platform *platform, const struct guest_config *config,
                         struct platform_part out[PLATFORM_PARTS_MAX])
 {
-    uint32_t count = 0;
-    (void)config;
+    uint32_t count = 0, slots = pci_slots_of(config);
     add_part(out, &count, &uart_section, &platform->uart, 0);
+    add_part(out, &count, &pci_host_section, &platform->pci_host, 0);
+    for (unsigned slot = 0; slot < PCI_SLOTS; slot++)
+        if (slots >> slot & 1)
+            add_part(out, &count, &pci_function_section, &platform->pci[slot], slot);
     return count;
 }
 
 uint32_t pci_slots_of(const struct guest_config *config)
 {
-    (void)config;
-    return 0;
+    static const struct { uint32_t device; enum pci_slot slot; } wanted[] = {
+        { GUEST_DEVICE_NET, PCI_SLOT_NET }, { GUEST_DEVICE_BLOCK, PCI_SLOT_BLOCK },
+        { GUEST_DEVICE_CONSOLE, PCI_SLOT_CONSOLE }, { GUEST_DEVICE_ENTROPY, PCI_SLOT_ENTROPY },
+    };
+    uint32_t slots = 1u << PCI_SLOT_BRIDGE;
+    for (unsigned i = 0; i < ARRAY_SIZE(wanted); i++)
+        if (config->devices & wanted[i].device)
+            slots |= 1u << wanted[i].slot;
+    return slots;
 }

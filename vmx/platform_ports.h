@@ -5,5 +5,6 @@
 #include "vmx/bus.h"
 
 extern const struct bus_ops uart_ports, exit_port;
+extern const struct bus_ops pci_address_port, pci_data_port;    /* vmx/pci_bus.c */
 
 #endif

@@ -15,7 +15,12 @@ bool vcpu_in_64bit_mode(struct vcpu *vcpu)
 
 void vcpu_skip_instruction(struct vcpu *vcpu)
 {
-    uint64_t rip = vmcs_read(GUEST_RIP), next = rip + vmcs_read(VM_EXIT_INSTRUCTION_LENGTH);
+    vcpu_skip_bytes(vcpu, (unsigned)vmcs_read(VM_EXIT_INSTRUCTION_LENGTH));
+}
+
+void vcpu_skip_bytes(struct vcpu *vcpu, unsigned length)
+{
+    uint64_t rip = vmcs_read(GUEST_RIP), next = rip + length;
     if ((rip ^ next) >> 32 && !vcpu_in_64bit_mode(vcpu))
         next = (uint32_t)next;
     vmcs_write(GUEST_RIP, next);

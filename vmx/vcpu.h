@@ -21,6 +21,7 @@
 #include "vmx/entry_offsets.h"
 #include "vmx/insn.h"
 #include "vmx/mailbox.h"
+#include "vmx/mmio.h"
 #include "vmx/stats.h"
 #include "vmx/vcpu_state.h"
 
@@ -76,6 +77,8 @@ struct vcpu {
     struct vcpu_loaded loaded;
     uint8_t *xsave;                     /* XSAVE area, 64-byte aligned, page(s) of its own */
     uint64_t cr4_allowed;               /* CR4 bits that this guest may set */
+
+    struct mmio_cache mmio_cache;       /* decoded instructions that accessed devices */
 
     /* the last exit, and statistics */
     uint32_t exit_reason;
@@ -151,6 +154,7 @@ void vcpu_write_tsc_adjust(struct vcpu *vcpu, uint64_t value);      /* WRMSR of 
 
 /* vmx/step.c */
 void vcpu_skip_instruction(struct vcpu *vcpu);      /* past the instruction that caused the exit */
+void vcpu_skip_bytes(struct vcpu *vcpu, unsigned length);   /* the same, where the exit does not tell its length */
 bool vcpu_in_64bit_mode(struct vcpu *vcpu);
 uint64_t vcpu_read_gpr(struct vcpu *vcpu, unsigned gpr);
 void vcpu_write_gpr(struct vcpu *vcpu, unsigned gpr, uint64_t value);

@@ -47,10 +47,10 @@ const char *vm_state_name(enum vm_state state);
 struct vcpu;
 struct thread;
 
-/* Ports, or MSRs, that nothing answers: all counted, the first few different ones logged. */
+/* Ports, addresses or MSRs that nothing answers: all counted, the first few different ones logged. */
 struct vm_strays {
     uint64_t count;
-    uint32_t logged[VM_STRAYS_LOGGED];
+    uint64_t logged[VM_STRAYS_LOGGED];
     uint32_t logged_count;
 };
 
@@ -90,7 +90,7 @@ struct vm {
     char line[VM_CONSOLE_LINE];          /* console output that has not yet been logged */
     uint32_t line_length;
     struct spinlock strays_lock;
-    struct vm_strays stray_ports, stray_msrs;
+    struct vm_strays stray_ports, stray_addresses, stray_msrs;
     /* An EPT violation inside RAM: true, the page is accessible now. NULL while nothing takes pages away. */
     bool (*page_missing)(struct vm *vm, struct gpa gpa);
     struct spinlock watchers_lock;       /* any CPU */

@@ -105,7 +105,7 @@ void vm_unwatch(struct vm *vm, struct thread *watcher)
 }
 
 /* Is it one of the first few different ones? strays_lock is held. */
-static bool first_time(struct vm_strays *strays, uint32_t number)
+static bool first_time(struct vm_strays *strays, uint64_t number)
 {
     for (uint32_t i = 0; i < strays->logged_count; i++)
         if (strays->logged[i] == number)
@@ -116,13 +116,13 @@ static bool first_time(struct vm_strays *strays, uint32_t number)
     return true;
 }
 
-void vm_note_stray(struct vm *vm, struct vm_strays *strays, const char *what, uint32_t number)
+void vm_note_stray(struct vm *vm, struct vm_strays *strays, const char *what, uint64_t number)
 {
     spinlock_acquire(&vm->strays_lock);
     strays->count++;
     bool say = first_time(strays, number);
     spinlock_release(&vm->strays_lock);
     if (say)
-        log_info("vmx", "guest %s: %s 0x%x%s", vm->name, what, number,
+        log_info("vmx", "guest %s: %s 0x%llx%s", vm->name, what, (unsigned long long)number,
                  strays->logged_count == VM_STRAYS_LOGGED ? " (more are counted, not logged)" : "");
 }

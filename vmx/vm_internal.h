@@ -18,7 +18,7 @@ void vm_notify_watchers(struct vm *vm);
 /* The machine ends, and can no longer be found: its watchers hear of it, and may then end while it still prints. Any CPU. */
 void vm_release_watchers(struct vm *vm);
 /* The guest touched something that does not answer; `what` says so, up to its number: "nothing answers at port". */
-void vm_note_stray(struct vm *vm, struct vm_strays *strays, const char *what, uint32_t number);
+void vm_note_stray(struct vm *vm, struct vm_strays *strays, const char *what, uint64_t number);
 
 void vm_policy_default(struct vm *vm);                  /* the policy that this host gives a new guest */
 /* The machine does not run: */

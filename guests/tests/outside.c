@@ -1,6 +1,7 @@
 /*
- * outside: an access beyond RAM. The pod must end this guest with a sentence that names the address, and go on.
- * Option: access=write|read|execute. The last word of RAM, on the right side of the edge, must work.
+ * outside: an access beyond RAM, where nobody answers: reads are all ones, writes are swallowed. Code there ends the guest with
+ * a sentence that names the address, and the pod goes on. Option: access=write|read|execute. The last word of RAM, on the
+ * right side of the edge, must work; so must an access that crosses the edge.
  */
 #include "guests/lib/guest.h"
 #include "guests/lib/machine.h"
@@ -23,12 +24,19 @@ void guest_main(void)
     switch (access) {
     case 0:
         edge[0] = end;
+        *(volatile uint32_t *)(end - 2) = 0x11223344;
+        if (edge[-1] >> 48 != 0x3344)
+            guest_fail("a write across the end of RAM left 0x%lx", edge[-1]);
         break;
     case 1:
-        (void)edge[0];
+        if (edge[0] != UINT64_MAX)
+            guest_fail("a read beyond RAM gave 0x%lx", edge[0]);
+        edge[-1] = 0x5566778811223344;
+        if (*(volatile uint64_t *)(end - 3) != 0xffffffffff556677)
+            guest_fail("a read across the end of RAM gave 0x%lx", *(volatile uint64_t *)(end - 3));
         break;
     default:
         ((void (*)(void))end)();
+        guest_fail("code beyond RAM was survived");
     }
-    guest_fail("an access beyond RAM was survived");
 }

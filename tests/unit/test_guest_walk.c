@@ -17,11 +17,11 @@ static void put64(uint64_t at, uint64_t value) { memcpy(ram + at, &value, 8); }
 static void put32(uint64_t at, uint32_t value) { memcpy(ram + at, &value, 4); }
 static uint64_t get64(uint64_t at) { uint64_t v; memcpy(&v, ram + at, 8); return v; }
 
-static enum walk_result walk(const struct walk_state *s, uint64_t linear, bool write)
+static enum walk_result walk(const struct walk_state *s, uint64_t linear, enum walk_access access)
 {
     gpa = 0;
     error_code = 0;
-    return guest_walk(s, &memory, linear, write, &gpa, &error_code);
+    return guest_walk(s, &memory, linear, access, &gpa, &error_code);
 }
 
 static const struct walk_state long_mode = { .cr0 = CR0_PE | CR0_PG | CR0_WP, .cr3 = 0x1000, .cr4 = CR4_PAE,
@@ -49,18 +49,52 @@ static void four_levels(void **state)
 {
     (void)state;
     build_long_mode(P | W | U);
-    assert_int_equal(walk(&long_mode, 0x5123, false), WALK_OK);
+    assert_int_equal(walk(&long_mode, 0x5123, WALK_READ), WALK_OK);
     assert_int_equal(gpa, 0x9123);
     assert_int_equal(get64(0x4028), 0x9000 | P | W | U | A);
     assert_int_equal(get64(0x1000), 0x2000 | P | W | U | A);
-    assert_int_equal(walk(&long_mode, 0x5123, true), WALK_OK);
+    assert_int_equal(walk(&long_mode, 0x5123, WALK_WRITE), WALK_OK);
     assert_int_equal(get64(0x4028), 0x9000 | P | W | U | A | D);
-    assert_int_equal(walk(&long_mode, 0x212345, true), WALK_OK);
+    assert_int_equal(walk(&long_mode, 0x212345, WALK_WRITE), WALK_OK);
     assert_int_equal(gpa, 0x40212345);
-    assert_int_equal(walk(&long_mode, 0x40000123, false), WALK_OK); /* 1 GiB page */
+    assert_int_equal(walk(&long_mode, 0x40000123, WALK_READ), WALK_OK); /* 1 GiB page */
     assert_int_equal(gpa, 0x80000123);
-    assert_int_equal(walk(&long_mode, 0x6000, true), WALK_PAGE_FAULT);
+    assert_int_equal(walk(&long_mode, 0x6000, WALK_WRITE), WALK_PAGE_FAULT);
     assert_int_equal(error_code, 2);
+}
+
+#define NX (1ULL << 63)
+
+/* Fetches: execute-disable anywhere on the way, SMEP, and the error code's I/D bit where one of the two is on. */
+static void fetches(void **state)
+{
+    (void)state;
+    struct walk_state nxe = long_mode, smep = long_mode, user = long_mode;
+    nxe.efer |= IA32_EFER_NXE;
+    smep.cr4 |= CR4_SMEP;
+    user.user = true;
+    build_long_mode(P | W | U);
+    assert_int_equal(walk(&long_mode, 0x5123, WALK_EXECUTE), WALK_OK);
+    assert_int_equal(gpa, 0x9123);
+    assert_int_equal(get64(0x4028), 0x9000 | P | W | U | A);
+    assert_int_equal(walk(&user, 0x5000, WALK_EXECUTE), WALK_OK);
+    assert_int_equal(walk(&smep, 0x5000, WALK_EXECUTE), WALK_PAGE_FAULT);
+    assert_int_equal(error_code, 0x11);
+    smep.user = true;
+    assert_int_equal(walk(&smep, 0x5000, WALK_EXECUTE), WALK_OK);
+    assert_int_equal(walk(&smep, 0x6000, WALK_EXECUTE), WALK_PAGE_FAULT);
+    assert_int_equal(error_code, 0x14);
+    put64(0x2000, 0x3000 | P | W | U | NX);
+    assert_int_equal(walk(&long_mode, 0x5000, WALK_EXECUTE), WALK_OK); /* without NXE the bit means nothing here */
+    assert_int_equal(walk(&nxe, 0x5000, WALK_EXECUTE), WALK_PAGE_FAULT);
+    assert_int_equal(error_code, 0x11);
+    assert_int_equal(walk(&nxe, 0x5000, WALK_READ), WALK_OK);
+    assert_int_equal(walk(&nxe, 0x5000, WALK_WRITE), WALK_OK);
+    assert_int_equal(gpa, 0x9000);
+    build_long_mode(P);
+    assert_int_equal(walk(&user, 0x5000, WALK_EXECUTE), WALK_PAGE_FAULT);
+    assert_int_equal(error_code, 5);
+    assert_int_equal(walk(&long_mode, 0x5000, WALK_EXECUTE), WALK_OK);
 }
 
 /* SDM Vol. 3A, 4.6.1 "Determination of Access Rights" */
@@ -72,18 +106,18 @@ static void rights(void **state)
     no_wp.cr0 &= ~CR0_WP;
     smap.cr4 |= CR4_SMAP;
     build_long_mode(P);
-    assert_int_equal(walk(&long_mode, 0x5000, true), WALK_PAGE_FAULT);
+    assert_int_equal(walk(&long_mode, 0x5000, WALK_WRITE), WALK_PAGE_FAULT);
     assert_int_equal(error_code, 3);
     assert_int_equal(get64(0x4028), 0x9000 | P); /* a fault sets no flag in the leaf */
-    assert_int_equal(walk(&long_mode, 0x5000, false), WALK_OK);
-    assert_int_equal(walk(&no_wp, 0x5000, true), WALK_OK);
-    assert_int_equal(walk(&user, 0x5000, false), WALK_PAGE_FAULT);
+    assert_int_equal(walk(&long_mode, 0x5000, WALK_READ), WALK_OK);
+    assert_int_equal(walk(&no_wp, 0x5000, WALK_WRITE), WALK_OK);
+    assert_int_equal(walk(&user, 0x5000, WALK_READ), WALK_PAGE_FAULT);
     assert_int_equal(error_code, 5);
     build_long_mode(P | W | U);
-    assert_int_equal(walk(&user, 0x5000, true), WALK_OK);
-    assert_int_equal(walk(&smap, 0x5000, false), WALK_PAGE_FAULT);
+    assert_int_equal(walk(&user, 0x5000, WALK_WRITE), WALK_OK);
+    assert_int_equal(walk(&smap, 0x5000, WALK_READ), WALK_PAGE_FAULT);
     smap.rflags = 1 << 18;
-    assert_int_equal(walk(&smap, 0x5000, false), WALK_OK);
+    assert_int_equal(walk(&smap, 0x5000, WALK_READ), WALK_OK);
 }
 
 static void legacy_modes(void **state)
@@ -95,19 +129,19 @@ static void legacy_modes(void **state)
     put32(0x1004, 0x00400000 | P | W | PS);
     put32(0x2000 + 4 * 4, 0x7000 | P | W);
     put32(0x400000 % RAM_SIZE, 0);
-    assert_int_equal(walk(&s, 0x4321, true), WALK_OK);
+    assert_int_equal(walk(&s, 0x4321, WALK_WRITE), WALK_OK);
     assert_int_equal(gpa, 0x7321);
     s.cr4 = CR4_PSE;
-    assert_int_equal(walk(&s, 0x412345, true), WALK_OK);
+    assert_int_equal(walk(&s, 0x412345, WALK_WRITE), WALK_OK);
     assert_int_equal(gpa, 0x412345);
     struct walk_state pae = { .cr0 = CR0_PE | CR0_PG, .cr3 = 0x5000, .cr4 = CR4_PAE, .pdpte = { 0, 0x3000 | P } };
     put64(0x3000, 0x4000 | P | W);
     put64(0x4000 + 8, 0x8000 | P | W);
-    assert_int_equal(walk(&pae, 0x40001abc, true), WALK_OK);
+    assert_int_equal(walk(&pae, 0x40001abc, WALK_WRITE), WALK_OK);
     assert_int_equal(gpa, 0x8abc);
-    assert_int_equal(walk(&pae, 0x1abc, true), WALK_PAGE_FAULT);
+    assert_int_equal(walk(&pae, 0x1abc, WALK_WRITE), WALK_PAGE_FAULT);
     struct walk_state off = { .cr0 = CR0_PE };
-    assert_int_equal(walk(&off, 0x12345678, true), WALK_OK);
+    assert_int_equal(walk(&off, 0x12345678, WALK_WRITE), WALK_OK);
     assert_int_equal(gpa, 0x12345678);
 }
 
@@ -116,17 +150,17 @@ static void tables_outside_memory(void **state)
     (void)state;
     struct walk_state s = long_mode;
     s.cr3 = 0x000ffffffffff000;
-    assert_int_equal(walk(&s, 0, false), WALK_NO_RAM);
+    assert_int_equal(walk(&s, 0, WALK_READ), WALK_NO_RAM);
     build_long_mode(P);
     put64(0x3000, 0x000ffffffffff000 | P);
-    assert_int_equal(walk(&long_mode, 0x5000, false), WALK_NO_RAM);
+    assert_int_equal(walk(&long_mode, 0x5000, WALK_READ), WALK_NO_RAM);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(four_levels),
-        cmocka_unit_test(rights),
+        cmocka_unit_test(rights), cmocka_unit_test(fetches),
         cmocka_unit_test(legacy_modes),
         cmocka_unit_test(tables_outside_memory),
     };

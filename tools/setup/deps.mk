@@ -1,6 +1,6 @@
 # deps.mk: everything that Telepod takes from Debian, as variables and rules for the top Makefile, which
-# includes it. Guarantees: newlib, lwIP and inih are compiled with the very flags of the code that they are
-# linked into, and no instruction in a kernel library touches the FPU, MMX or SSE.
+# includes it. Guarantees: newlib, lwIP, inih and Zydis are compiled with the very flags of the code that they
+# are linked into, and no instruction in a kernel library touches the FPU, MMX or SSE.
 
 SETUP := tools/setup
 DEPS  := build/deps
@@ -17,6 +17,8 @@ INIH_INC          := $(DEPS)/src/inih
 INIH_SRC          := $(DEPS)/src/inih/ini.c
 INIH_LOADER_LIB   := $(DEPS)/inih/libinih-loader.a
 INIH_KERNEL_LIB   := $(DEPS)/inih/libinih-kernel.a
+ZYDIS_DIR         := $(DEPS)/src/zydis
+ZYDIS_LIB         := $(DEPS)/zydis/libzydis.a
 BOCHS             := $(DEPS)/bochs/bochs
 BXHUB             := $(DEPS)/bochs/bxhub
 FONT_PSF          := $(DEPS)/font/font.psf
@@ -43,6 +45,13 @@ LIBC_INC_FLAGS       = -nostdinc -isystem $(NEWLIB_INC) -isystem $(GCC_INC)
 # inih: bounded lines on the stack, no heap; an error does not end the reading, so that all can be reported.
 INIH_FLAGS          := -DINI_ALLOW_MULTILINE=0 -DINI_USE_STACK=1 -DINI_STOP_ON_FIRST_ERROR=0 \
     -DINI_MAX_LINE=256
+
+# Zydis: the decoder, without what needs more tables or a C library. Zycore is headers only, of Debian's libzycore-dev.
+ZYDIS_SRCS          := $(addprefix $(ZYDIS_DIR)/src/, Decoder.c DecoderData.c SharedData.c Register.c)
+ZYCORE_INC          := $(DEPS)/zydis/include
+ZYDIS_FLAGS         := -DZYAN_NO_LIBC -DZYDIS_STATIC_BUILD -DZYCORE_STATIC_BUILD -DZYDIS_DISABLE_ENCODER \
+    -DZYDIS_DISABLE_FORMATTER -DZYDIS_DISABLE_AVX512 -DZYDIS_DISABLE_KNC -DNDEBUG \
+    -isystem $(ZYDIS_DIR)/include -isystem $(ZYCORE_INC) -I$(ZYDIS_DIR)/src
 
 # Foreign code: its warnings are its authors' business. A loop in memcpy() must not become a call of memcpy().
 FOREIGN_CFLAGS := -std=gnu11 -w -fno-builtin -fno-tree-loop-distribute-patterns
@@ -83,7 +92,7 @@ LWIP_PORT_HEADERS  = $(wildcard $(LWIP_PORT)/*.h $(LWIP_PORT)/arch/*.h)
 # Rules --------------------------------------------------------------------------------------------
 
 .PHONY: deps deps-check FORCE
-deps: $(BOCHS) $(NEWLIB_KERNEL_LIB) $(NEWLIB_LOADER_LIB) $(LWIP_LIB) \
+deps: $(BOCHS) $(NEWLIB_KERNEL_LIB) $(NEWLIB_LOADER_LIB) $(LWIP_LIB) $(ZYDIS_LIB) \
     $(INIH_LOADER_LIB) $(INIH_KERNEL_LIB) $(FONT_PSF)
 
 # Looked at in every run (20 ms), rewritten only if the list of packages has changed.
@@ -157,6 +166,16 @@ $(DEPS)/inih/ini-kernel.o: $(NEWLIB_HEADERS) $(SETUP)/deps.mk
 $(DEPS)/inih/ini-loader.o: $(NEWLIB_HEADERS) $(SETUP)/deps.mk
 	$(call foreign-cc,$(LOADER_CFLAGS_BASE) $(INIH_FLAGS) $(NO_HOST),$(INIH_SRC))
 $(DEPS)/inih/libinih-%.a: $(DEPS)/inih/ini-%.o
+	$(foreign-ar)
+
+# The host's other headers must not be found beside Zycore's.
+ZYCORE_HEADERS := $(ZYCORE_INC)/Zycore/Zycore.h
+$(ZYCORE_HEADERS): | $(PACKAGES_STAMP)
+	@mkdir -p $(ZYCORE_INC) && ln -sfn /usr/include/Zycore $(ZYCORE_INC)/Zycore
+$(ZYDIS_SRCS): $(SOURCES_STAMP) ;
+$(DEPS)/zydis/%.o: $(NEWLIB_HEADERS) $(ZYCORE_HEADERS) $(SETUP)/deps.mk
+	$(call foreign-cc,$(KERNEL_CFLAGS_BASE) $(ZYDIS_FLAGS),$(ZYDIS_DIR)/src/$*.c)
+$(ZYDIS_LIB): $(patsubst $(ZYDIS_DIR)/src/%.c,$(DEPS)/zydis/%.o,$(ZYDIS_SRCS))
 	$(foreign-ar)
 
 # What the libraries promise, tried on the host with the kernel's flags.

@@ -259,6 +259,15 @@ static enum err pci_function_check(const void *decoded, char *why, size_t why_si
     return OK;
 }
 
+static const struct field pci_host_fields[] = { FIELD(struct pci_host, address, 0) };
+const struct section pci_host_section = {
+    .name = "pci-host",
+    .version = 1,
+    .fields = pci_host_fields,
+    .field_count = ARRAY_SIZE(pci_host_fields),
+    .struct_size = sizeof(struct pci_host),
+};
+
 static const struct field pci_function_fields[] = {
     FIELD(struct pci_function, command, 0),
     FIELD(struct pci_function, msix_control, 0),

@@ -87,6 +87,12 @@ struct pci_function {
 };
 extern const struct section pci_function_section;
 
+/* Configuration mechanism #1: the register that says where the data port leads. */
+struct pci_host {
+    uint32_t address;
+};
+extern const struct section pci_host_section;
+
 struct pci_message {
     uint64_t address;
     uint32_t data;

@@ -3,18 +3,15 @@
  * that it can be interrupted as on a processor. The operand goes through the guest's paging and takes its faults.
  */
 #include <string.h>
-#include "kernel/arch/insn.h"
 #include "kernel/arch/trap.h"
 #include "kernel/lib/util.h"
 #include "vmx/bus.h"
 #include "vmx/exits/io.h"
-#include "vmx/guest_walk.h"
+#include "vmx/guest_access.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
 
 #define RFLAGS_DF BIT(10)
-#define CPL_USER 3
-#define ACCESS_RIGHTS_DPL(rights) ((rights) >> 5 & 3)
 #define ACCESS_RIGHTS_UNUSABLE BIT(16)
 #define ACCESS_RIGHTS_EXPAND_DOWN(rights) (((rights) & 0xc) == 4) /* data segment, E set */
 
@@ -31,27 +28,6 @@ struct string_io {
     unsigned segment;
     uint64_t linear;
 };
-
-static bool read_ram(void *vm, uint64_t gpa, void *out, size_t size)
-{
-    return guest_memory_read(&((struct vm *)vm)->memory, (struct gpa){ gpa }, out, size) == OK;
-}
-
-static bool write_ram(void *vm, uint64_t gpa, const void *data, size_t size)
-{
-    return guest_memory_write(&((struct vm *)vm)->memory, (struct gpa){ gpa }, data, size) == OK;
-}
-
-static struct walk_state current_paging(void)
-{
-    return (struct walk_state){
-        .cr0 = vmcs_read(GUEST_CR0), .cr3 = vmcs_read(GUEST_CR3), .cr4 = vmcs_read(GUEST_CR4),
-        .efer = vmcs_read(GUEST_IA32_EFER), .rflags = vmcs_read(GUEST_RFLAGS),
-        .pdpte = { vmcs_read(GUEST_PDPTE0), vmcs_read(GUEST_PDPTE1), vmcs_read(GUEST_PDPTE2),
-                   vmcs_read(GUEST_PDPTE3) },
-        .user = ACCESS_RIGHTS_DPL(vmcs_read(GUEST_SS_ACCESS_RIGHTS)) == CPL_USER,
-    };
-}
 
 static struct string_io decode(struct vcpu *vcpu, uint64_t q)
 {
@@ -86,20 +62,14 @@ static bool segment_allows(struct vcpu *vcpu, const struct string_io *io)
 /* Every byte's address before anything happens: a fault must leave the port untouched. */
 static bool translate(struct vcpu *vcpu, const struct string_io *io, uint64_t gpa[4])
 {
-    const struct walk_memory memory = { read_ram, write_ram, vcpu->vm };
-    const struct walk_state paging = current_paging();
+    const struct walk_state paging = guest_paging();
     for (unsigned i = 0; i < io->size; i++) {
-        uint32_t error_code = 0;
-        enum walk_result result = guest_walk(&paging, &memory, io->linear + i, io->in, &gpa[i], &error_code);
-        if (result == WALK_PAGE_FAULT) {
-            write_cr2(io->linear + i); /* the guest's: this vCPU's registers are loaded */
-            vcpu_inject_exception_error(vcpu, VECTOR_PF, error_code);
+        uint8_t byte;
+        if (!guest_translate(vcpu, &paging, io->linear + i, io->in ? WALK_WRITE : WALK_READ, &gpa[i]))
             return false;
-        }
-        if (result == WALK_NO_RAM || !guest_memory_contains(&vcpu->vm->memory, (struct gpa){ gpa[i] }, 1)) {
-            vcpu_stop_guest(vcpu, "string I/O at linear address 0x%llx reaches outside its %llu MiB, RIP 0x%llx",
-                            (unsigned long long)io->linear, (unsigned long long)vcpu->vm->memory.size / MIB,
-                            (unsigned long long)vmcs_read(GUEST_RIP));
+        if (guest_memory_read(&vcpu->vm->memory, (struct gpa){ gpa[i] }, &byte, 1) != OK) {
+            vcpu_stop_guest(vcpu, "string I/O at linear address 0x%llx reaches outside its memory, RIP 0x%llx",
+                            (unsigned long long)io->linear, (unsigned long long)vmcs_read(GUEST_RIP));
             return false;
         }
     }
@@ -114,11 +84,11 @@ static void transfer(struct vcpu *vcpu, const struct string_io *io, uint16_t por
         value = bus_port_read(vcpu, port, io->size);
         memcpy(bytes, &value, sizeof bytes);
         for (unsigned i = 0; i < io->size; i++)
-            write_ram(vcpu->vm, gpa[i], &bytes[i], 1);
+            guest_memory_write(&vcpu->vm->memory, (struct gpa){ gpa[i] }, &bytes[i], 1);
         return;
     }
     for (unsigned i = 0; i < io->size; i++)
-        read_ram(vcpu->vm, gpa[i], &bytes[i], 1);
+        guest_memory_read(&vcpu->vm->memory, (struct gpa){ gpa[i] }, &bytes[i], 1);
     memcpy(&value, bytes, sizeof value);
     bus_port_write(vcpu, port, io->size, value);
 }
