@@ -110,27 +110,30 @@ void connection_close(struct connection *c)
 
 /* ---- lines -------------------------------------------------------------------------------------------------------- */
 
-bool connection_send_line(struct connection *c, const char *line)
+bool connection_send(struct connection *c, const void *bytes, size_t size)
 {
-    struct { const char *bytes; size_t size; } parts[] = { { line, strlen(line) }, { "\n", 1 } };
+    const char *rest = bytes;
 
-    for (int i = 0; i < 2; i++) {
-        while (parts[i].size) {
-            ssize_t sent = send(c->socket, parts[i].bytes, parts[i].size, MSG_NOSIGNAL);
+    while (size) {
+        ssize_t sent = send(c->socket, rest, size, MSG_NOSIGNAL);
 
-            if (sent < 0 && errno == EINTR)
-                continue;
-            if (sent < 0 && errno != EAGAIN)
-                return complain(c, strerror(errno));
-            if (sent < 0 && !wait_for(c, POLLOUT))
-                return complain(c, "the pod does not take the command");
-            if (sent > 0) {
-                parts[i].bytes += sent;
-                parts[i].size -= (size_t)sent;
-            }
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0 && errno != EAGAIN)
+            return complain(c, strerror(errno));
+        if (sent < 0 && !wait_for(c, POLLOUT))
+            return complain(c, "the pod does not take what is sent");
+        if (sent > 0) {
+            rest += sent;
+            size -= (size_t)sent;
         }
     }
     return true;
+}
+
+bool connection_send_line(struct connection *c, const char *line)
+{
+    return connection_send(c, line, strlen(line)) && connection_send(c, "\n", 1);
 }
 
 /* More bytes into the buffer, which has room. */
@@ -154,13 +157,46 @@ static bool fill(struct connection *c)
     }
 }
 
+/* Moves what was not given out to the buffer's start. */
+static void compact(struct connection *c)
+{
+    memmove(c->buffer, c->buffer + c->taken, c->used - c->taken);
+    c->used -= c->taken;
+    c->taken = 0;
+}
+
+char *connection_take_line(struct connection *c)
+{
+    char *line = c->buffer + c->taken, *newline = memchr(line, '\n', c->used - c->taken);
+
+    if (!newline)
+        return NULL;
+    *newline = '\0';
+    c->taken = (size_t)(newline - c->buffer) + 1;
+    return line;
+}
+
+bool connection_receive(struct connection *c)
+{
+    ssize_t count;
+
+    compact(c);
+    if (c->used == CONNECTION_LINE_MAX)
+        return complain(c, "this is no pod: it sends a line without end");
+    count = recv(c->socket, c->buffer + c->used, CONNECTION_LINE_MAX - c->used, 0);
+    if (count == 0)
+        return complain(c, "the pod closed the connection without a reply");
+    if (count < 0)
+        return errno == EAGAIN || errno == EINTR ? true : complain(c, strerror(errno));
+    c->used += (size_t)count;
+    return true;
+}
+
 char *connection_read_line(struct connection *c)
 {
     size_t searched = 0;
 
-    memmove(c->buffer, c->buffer + c->taken, c->used - c->taken);
-    c->used -= c->taken;
-    c->taken = 0;
+    compact(c);
     for (;;) {
         char *newline = memchr(c->buffer + searched, '\n', c->used - searched);
 

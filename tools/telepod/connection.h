@@ -22,10 +22,16 @@ struct connection {
 /* HOST or HOST:PORT. False: said why. */
 bool connection_open(struct connection *c, const char *name, int silence_ms);
 void connection_close(struct connection *c);
+/* Sends all of it, waiting at most silence_ms for each piece. False: said why. */
+bool connection_send(struct connection *c, const void *bytes, size_t size);
 /* Sends the text and a newline. */
 bool connection_send_line(struct connection *c, const char *line);
 /* The next line without its newline, until the next call; NULL: none came, said why. */
 char *connection_read_line(struct connection *c);
+/* The next line that is wholly here, without waiting, until the next call; NULL: none. */
+char *connection_take_line(struct connection *c);
+/* What has come, without waiting, into the buffer. False: the pod has closed, or sends a line without end; said why. */
+bool connection_receive(struct connection *c);
 /*
  * The connection as a terminal: bytes go both ways until the pod closes it, or the operator types Ctrl-]. At the end of an
  * input that is no terminal, output goes on until the pod closes or is silent. True: an orderly end.

@@ -1,4 +1,5 @@
-/* A guest's console in the operator's terminal: the raw half of connection.h. The terminal is always restored. */
+/* The operator's terminal, and a raw console in it: see terminal.h and connection.h. */
+#include "tools/telepod/terminal.h"
 #include "tools/telepod/connection.h"
 
 #include <errno.h>
@@ -11,14 +12,13 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define DETACH 0x1d /* Ctrl-] */
 #define CHUNK 4096
 
 static struct termios saved;
 static bool is_raw;
 static volatile sig_atomic_t stopped;
 
-static void restore(void)
+void terminal_restore(void)
 {
     if (is_raw)
         tcsetattr(STDIN_FILENO, TCSANOW, &saved);
@@ -31,23 +31,29 @@ static void on_signal(int number)
     stopped = 1;
 }
 
-static void make_raw(void)
+bool terminal_make_raw(void)
 {
     const struct sigaction action = { .sa_handler = on_signal };
     struct termios raw;
 
     if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &saved) < 0)
-        return;
+        return false;
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
-    atexit(restore);
+    atexit(terminal_restore);
     raw = saved;
     cfmakeraw(&raw);
     is_raw = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
     fputs("(Ctrl-] detaches)\r\n", stderr);
+    return is_raw;
 }
 
-static bool write_all(int fd, const char *bytes, size_t size)
+bool terminal_stopped(void)
+{
+    return stopped;
+}
+
+bool terminal_write(int fd, const char *bytes, size_t size)
 {
     while (size) {
         ssize_t count = write(fd, bytes, size);
@@ -74,7 +80,7 @@ static bool from_pod(struct connection *c)
 
     if (count < 0)
         return errno == EAGAIN || errno == EINTR;
-    return count > 0 && write_all(STDOUT_FILENO, bytes, (size_t)count);
+    return count > 0 && terminal_write(STDOUT_FILENO, bytes, (size_t)count);
 }
 
 enum input { INPUT_MORE, INPUT_END, INPUT_DETACH };
@@ -83,13 +89,13 @@ static enum input from_operator(struct connection *c)
 {
     char bytes[CHUNK];
     ssize_t count = read(STDIN_FILENO, bytes, sizeof(bytes));
-    char *detach = count > 0 && is_raw ? memchr(bytes, DETACH, (size_t)count) : NULL;
+    char *detach = count > 0 && is_raw ? memchr(bytes, TERMINAL_DETACH, (size_t)count) : NULL;
 
     if (count < 0)
         return errno == EAGAIN || errno == EINTR ? INPUT_MORE : INPUT_END;
     if (detach)
         count = detach - bytes;
-    if (count && !write_all(c->socket, bytes, (size_t)count))
+    if (count && !terminal_write(c->socket, bytes, (size_t)count))
         return INPUT_DETACH;
     return detach ? INPUT_DETACH : count ? INPUT_MORE : INPUT_END;
 }
@@ -99,9 +105,9 @@ bool connection_run_terminal(struct connection *c)
     struct pollfd p[] = { { .fd = c->socket, .events = POLLIN }, { .fd = STDIN_FILENO, .events = POLLIN } };
     bool orderly = true;
 
-    make_raw();
-    orderly = write_all(STDOUT_FILENO, c->buffer + c->taken, c->used - c->taken);
-    while (orderly && !stopped) {
+    terminal_make_raw();
+    orderly = terminal_write(STDOUT_FILENO, c->buffer + c->taken, c->used - c->taken);
+    while (orderly && !terminal_stopped()) {
         int ready = poll(p, 2, p[1].fd < 0 ? c->silence_ms : -1);
 
         if (ready < 0 && errno != EINTR)
@@ -119,6 +125,6 @@ bool connection_run_terminal(struct connection *c)
                 p[1].fd = -1;       /* poll ignores it */
         }
     }
-    restore();
+    terminal_restore();
     return orderly;
 }
