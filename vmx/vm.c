@@ -16,6 +16,8 @@
 #include "vmx/vm_internal.h"
 #include "vmx/vmx.h"
 
+#define FRAMES_BETWEEN_YIELDS 256
+
 /* A slot belongs to a name from reservation to the machine's end; others see the machine once it is whole. */
 static struct slot {
     bool taken;
@@ -233,6 +235,18 @@ static enum err alloc_vm(struct vm **out, const struct guest_config *config, cha
     return OK;
 }
 
+/* Devices and vCPUs at their reset state, for a machine that has its memory and nothing else. */
+static enum err furnish(struct vm *vm, const struct image_plan *plan)
+{
+    vm_policy_default(vm);
+    platform_init(vm);
+    enum err e = create_vcpus(vm, plan);
+    if (e != OK)
+        return e;
+    vm_clock_start(vm);
+    return start_vcpus(vm);
+}
+
 static enum err build(struct vm **out, const struct guest_config *config, const struct image_plan *plan, char *why,
                       size_t why_size)
 {
@@ -243,17 +257,10 @@ static enum err build(struct vm **out, const struct guest_config *config, const 
     if (e != OK)
         return e;
     e = guest_memory_create(&vm->memory, config->memory_bytes, config->disk_bytes);
-    if (e != OK) {
+    if (e != OK)
         vm->memory.size = 0;
-    } else {
-        vm_policy_default(vm);
-        platform_init(vm);
-        e = create_vcpus(vm, plan);
-    }
-    if (e == OK) {
-        vm_clock_start(vm);
-        e = start_vcpus(vm);
-    }
+    else
+        e = furnish(vm, plan);
     if (e != OK) {
         snprintf(why, why_size, "%s, while it was made", err_name(e));
         free_vm(vm);
@@ -297,6 +304,50 @@ enum err vm_create(struct vm **out, const struct guest_config *config, const str
     vm->state = VM_PAUSED;
     slots[vm->slot].vm = vm;
     *out = vm;
+    return OK;
+}
+
+static enum err zero_ram(struct vm *vm)
+{
+    enum err e = OK;
+    for (uint64_t i = 0; e == OK && i < guest_memory_ram_frames(&vm->memory); i++) {
+        e = guest_memory_fill_frame(&vm->memory, (struct gfn){ i }, NULL);
+        if (i % FRAMES_BETWEEN_YIELDS == 0)
+            thread_yield();
+    }
+    return e;
+}
+
+/* Everything but name, disk and console is made anew. VM_INCOMING keeps the operator's other commands away meanwhile. */
+enum err vm_restart(struct vm *vm, const struct vm_files *files, char *why, size_t why_size)
+{
+    struct image_request request = vm_image_request(&vm->config, files);
+    const struct vm_file no_disk = { 0 };
+    struct image_plan plan;
+    char problem[VM_REASON_MAX] = "";
+    if (vm->state != VM_HALTED || vm->teleporting) {
+        snprintf(why, why_size, "it is %s", vm->teleporting ? "being teleported" : vm_state_name(vm->state));
+        return ERR_STATE;
+    }
+    enum err e = image_plan_make(&plan, &request, problem, sizeof problem);
+    if (e != OK) {
+        snprintf(why, why_size, "image %s: %s", vm->config.image, problem);
+        return e;
+    }
+    vm->state = VM_INCOMING;
+    end_vcpus(vm);
+    e = zero_ram(vm);
+    e = e ? e : furnish(vm, &plan);
+    e = e ? e : vm_load(vm, &plan, &request, &no_disk);
+    vm_release(vm); /* end_vcpus holds it */
+    if (e != OK) {
+        snprintf(why, why_size, "%s, while it was made anew; its disk is kept", err_name(e));
+        vm->state = VM_HALTED;
+        return e;
+    }
+    vm->reason[0] = '\0';
+    vm->state = VM_PAUSED;
+    vm_notify_watchers(vm);
     return OK;
 }
 

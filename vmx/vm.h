@@ -109,6 +109,11 @@ struct vm_files { struct vm_file image, initrd, disk; };
 /* A VM_PAUSED machine at its reset state with the image loaded. The name must be free. Errors: the sentence is in why, and logged. */
 enum err vm_create(struct vm **out, const struct guest_config *config, const struct vm_files *files, char *why,
                    size_t why_size);
+/*
+ * VM_HALTED -> VM_PAUSED at its reset state, as vm_create makes it, with all of its memory zero but for the image; its disk
+ * and its console stay. files->disk is not looked at. On an error it is VM_HALTED as before; the sentence is in why.
+ */
+enum err vm_restart(struct vm *vm, const struct vm_files *files, char *why, size_t why_size);
 /* An empty VM_INCOMING machine for a teleport. */
 enum err vm_create_incoming(struct vm **out, const struct guest_config *config);
 /* Stops its threads, frees all that it has. Any state but a teleport in progress. */

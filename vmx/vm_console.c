@@ -55,7 +55,8 @@ size_t vm_console_read(struct vm *vm, uint64_t *position, char *buffer, size_t s
 size_t vm_console_write(struct vm *vm, const char *bytes, size_t size)
 {
     spinlock_acquire(&vm->device_lock);
-    size_t taken = uart_receive(&vm->platform.uart, bytes, size);
+    /* What is taken is in the guest's state: not while that is, or may have been, on its way to a peer. */
+    size_t taken = vm_devices_live(vm) ? uart_receive(&vm->platform.uart, bytes, size) : 0;
     spinlock_release(&vm->device_lock);
     return taken;
 }

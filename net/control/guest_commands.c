@@ -6,12 +6,15 @@
 #include <stdio.h>
 #include "kernel/cpu.h"
 #include "kernel/lib/addr.h"
+#include "kernel/lib/guest_config.h"
 #include "kernel/lib/util.h"
 #include "kernel/time.h"
 #include "mm/page.h"
 #include "net/control/handlers.h"
+#include "net/switch.h"
 #include "net/teleport/teleport.h"
 #include "vmx/stats.h"
+#include "vmx/vcpu.h"
 #include "vmx/vm.h"
 
 struct vm *control_find_guest(struct session *session, const struct command *command)
@@ -37,6 +40,50 @@ static uint64_t total_exits(const struct vm *vm)
     return total;
 }
 
+/* Where its vCPUs live: each CPU once, in the order of the vCPUs. */
+static void list_cpus(struct json *j, const struct vm *vm)
+{
+    uint64_t told[(CPUS_MAX + 63) / 64] = { 0 };
+
+    json_array_begin(j, "cpus");
+    for (uint32_t i = 0; i < vm->vcpu_count; i++) {
+        uint32_t cpu = vm->vcpus[i]->cpu->index;
+
+        if (!(told[cpu / 64] & BIT(cpu % 64)))
+            json_u64(j, NULL, cpu);
+        told[cpu / 64] |= BIT(cpu % 64);
+    }
+    json_array_end(j);
+}
+
+/* What the guest was seen to use on the network. */
+static void list_addresses(struct json *j, const struct vm *vm)
+{
+    uint32_t addresses[SWITCH_PORT_ADDRESSES_MAX], count = 0;
+    char text[CONTROL_ADDRESS_MAX];
+    struct switch_port *port;
+
+    for (uint32_t i = 0; (port = switch_port_by_index(i)); i++)
+        if (!strcmp(switch_port_name(port), vm->name))
+            count = switch_port_addresses(port, addresses);
+    json_array_begin(j, "addresses");
+    for (uint32_t i = 0; i < count; i++)
+        json_string(j, NULL, control_format_address(addresses[i], text));
+    json_array_end(j);
+}
+
+static void list_machine(struct json *j, const struct vm *vm)
+{
+    char devices[GUEST_DEVICES_TEXT_MAX], mac[GUEST_MAC_TEXT_MAX];
+
+    list_cpus(j, vm);
+    json_u64(j, "disk_mib", vm->memory.disk_size / MIB);
+    json_string(j, "devices", guest_devices_format(vm->config.devices, devices));
+    json_string(j, "mac", vm->config.devices & GUEST_DEVICE_NET ? guest_mac_format(vm->config.mac, mac) : "");
+    list_addresses(j, vm);
+    json_string(j, "image", vm->config.image);
+}
+
 static void list_guest(struct json *j, const struct vm *vm)
 {
     json_object_begin(j, NULL);
@@ -48,6 +95,7 @@ static void list_guest(struct json *j, const struct vm *vm)
     if (vm->cpu)
         json_u64(j, "cpu", vm->cpu->index);
     json_u64(j, "vcpus", vm->vcpu_count);
+    list_machine(j, vm);
     json_u64(j, "exits", total_exits(vm));
     json_u64(j, "guest_us", time_to_us(vm_guest_ticks(vm)));
     json_u64(j, "console_bytes", vm->console_position);

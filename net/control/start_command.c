@@ -51,15 +51,20 @@ static void take_text(char *out, size_t size, const struct command *command, enu
         snprintf(out, size, "%s", command->options[option].text);
 }
 
+static void take_boot_options(struct guest_config *out, const struct command *command)
+{
+    take_text(out->image, sizeof(out->image), command, OPTION_IMAGE);
+    take_text(out->initrd, sizeof(out->initrd), command, OPTION_INITRD);
+    take_text(out->cmdline, sizeof(out->cmdline), command, OPTION_CMDLINE);
+}
+
 /* The recipe, if there is one, with the command's options over it. Lengths and ranges were checked by the parser. */
 static void compose(struct guest_config *out, const struct guest_config *recipe, const struct command *command)
 {
     *out = recipe ? *recipe : (struct guest_config){ .memory_bytes = DEFAULT_MEMORY, .vcpus = 1, .cpu = POD_CPU_ANY };
     snprintf(out->name, sizeof(out->name), "%s", command->arguments[0].text);
-    take_text(out->image, sizeof(out->image), command, OPTION_IMAGE);
-    take_text(out->initrd, sizeof(out->initrd), command, OPTION_INITRD);
+    take_boot_options(out, command);
     take_text(out->disk, sizeof(out->disk), command, OPTION_DISK);
-    take_text(out->cmdline, sizeof(out->cmdline), command, OPTION_CMDLINE);
     out->memory_bytes = command_number(command, OPTION_MEMORY, out->memory_bytes);
     out->disk_bytes = command_number(command, OPTION_DISK_SIZE, out->disk_bytes);
     out->vcpus = (uint32_t)command_number(command, OPTION_VCPUS, out->vcpus);
@@ -151,7 +156,7 @@ static enum err take_files(struct start *start)
 
     e = e ? e : take_file(start, &start->initrd, config->initrd, "initrd");
     e = e ? e : take_file(start, &start->disk, config->disk, "disk");
-    return e ? e : settle_disk(start);
+    return e;
 }
 
 static void release_files(struct start *start)
@@ -161,17 +166,13 @@ static void release_files(struct start *start)
     image_release(start->disk);
 }
 
-/* ---- the command -------------------------------------------------------------------------------------------------- */
+/* ---- a new guest -------------------------------------------------------------------------------------------------- */
 
 static enum err prepare(struct start *start, const struct command *command)
 {
     const char *name = command->arguments[0].text, *wrong;
     const struct guest_config *recipe = find_recipe(name);
 
-    if (!vmx_available())
-        return refuse_start(start, ERR_UNSUPPORTED, "no guests on this pod: %s", vmx_unavailable_reason());
-    if (vm_find(name))
-        return refuse_start(start, ERR_EXISTS, "there is a guest %s already", name);
     if (!recipe && !command->options[OPTION_IMAGE].text)
         return refuse_start(start, ERR_NOT_FOUND, "telepod.ini has no [guest %s], and no image=FILE was given", name);
     compose(&start->config, recipe, command);
@@ -186,13 +187,69 @@ static struct vm_file file_of(const struct image *image)
     return image ? (struct vm_file){ image->bytes, image->size } : (struct vm_file){ 0 };
 }
 
-static enum err create(struct start *start, struct vm **vm)
+static enum err create(struct start *start, const struct command *command, struct vm **vm)
 {
-    enum err e = take_files(start);
-    const struct vm_files files = { file_of(start->image), file_of(start->initrd), file_of(start->disk) };
+    enum err e = prepare(start, command);
 
-    if (e == OK)
+    e = e ? e : take_files(start);
+    e = e ? e : settle_disk(start);
+    if (e == OK) {
+        const struct vm_files files = { file_of(start->image), file_of(start->initrd), file_of(start->disk) };
+
         e = vm_create(vm, &start->config, &files, start->why, sizeof(start->why));
+    }
+    return e;
+}
+
+/* ---- a halted one ------------------------------------------------------------------------------------------------- */
+
+/* Its machine, its disk above all, stays what it is; what it boots may be another. */
+static enum err check_restart(struct start *start, const struct command *command, const struct vm *vm)
+{
+    static const uint64_t allowed = BIT(OPTION_IMAGE) | BIT(OPTION_INITRD) | BIT(OPTION_CMDLINE) | BIT(OPTION_PAUSED);
+
+    if (vm->state != VM_HALTED || vm->teleporting)
+        return refuse_start(start, ERR_EXISTS, "there is a guest %s already", vm->name);
+    for (uint32_t i = 0; i < COMMAND_OPTIONS; i++)
+        if (command->options[i].text && !(allowed & BIT(i)))
+            return refuse_start(start, ERR_STATE, "there is a halted guest %s: it starts again with the machine and the disk "
+                                "that it has; only image, initrd and cmdline can be others", vm->name);
+    return OK;
+}
+
+static enum err restart(struct start *start, const struct command *command, struct vm *vm)
+{
+    struct guest_config before = vm->config;
+    enum err e = check_restart(start, command, vm);
+
+    if (e != OK)
+        return e;
+    start->config = vm->config;
+    start->config.disk[0] = '\0';       /* what is on it is newer than the file */
+    take_boot_options(&start->config, command);
+    e = take_files(start);
+    if (e == OK) {
+        const struct vm_files files = { file_of(start->image), file_of(start->initrd), { 0 } };
+
+        vm->config = start->config;
+        memcpy(vm->config.disk, before.disk, sizeof(before.disk));
+        e = vm_restart(vm, &files, start->why, sizeof(start->why));
+        if (e != OK)
+            vm->config = before;
+    }
+    return e;
+}
+
+/* ---- the command -------------------------------------------------------------------------------------------------- */
+
+static enum err make(struct start *start, const struct command *command, struct vm **vm)
+{
+    enum err e;
+
+    if (!vmx_available())
+        return refuse_start(start, ERR_UNSUPPORTED, "no guests on this pod: %s", vmx_unavailable_reason());
+    *vm = vm_find(command->arguments[0].text);
+    e = *vm ? restart(start, command, *vm) : create(start, command, vm);
     release_files(start);
     return e;
 }
@@ -201,15 +258,12 @@ void handle_start(struct session *session, const struct command *command)
 {
     struct start start = { .why = "" };
     struct vm *vm = NULL;
-    enum err e = prepare(&start, command);
+    enum err e = make(&start, command, &vm);
 
-    e = e ? e : create(&start, &vm);
     if (e == OK && !command_flag(command, OPTION_PAUSED)) {
         e = vm_resume(vm);
-        if (e != OK) {
-            vm_destroy(vm);
-            refuse_start(&start, e, "%s", err_name(e));
-        }
+        if (e != OK)
+            refuse_start(&start, e, "it is %s", vm_state_name(vm->state));
     }
     if (e != OK) {
         session_error(session, e, "%s cannot be started: %s", command->arguments[0].text, start.why);

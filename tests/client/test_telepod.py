@@ -40,8 +40,8 @@ FLIGHT = {
     "audit": {"frames": 8192, "different": 0},
 }
 LIST = {"ok": True, "pod": "pod-a", "guests": [
-    {"name": "clock", "state": "running", "reason": "", "teleporting": True, "memory_mib": 64, "cpu": 0, "vcpus": 1,
-     "exits": 123456, "guest_us": 7250000, "console_bytes": 900},
+    {"name": "clock", "state": "running", "reason": "", "teleporting": True, "memory_mib": 64, "cpu": 0, "vcpus": 2,
+     "cpus": [0, 1], "disk_mib": 512, "devices": "net, block", "mac": "02:00:00:00:00:01", "addresses": ["10.0.3.7"], "exits": 123456, "guest_us": 7250000, "console_bytes": 900},
     {"name": "bad", "state": "halted", "reason": "triple fault at 0x1000", "teleporting": False, "memory_mib": 32,
      "cpu": 1, "vcpus": 1, "exits": 3, "guest_us": 10, "console_bytes": 0}], "recipes": ["clock", "dirtier"]}
 STATS = {"ok": True, "pod": "pod-a", "uptime_us": 61000000, "tsc_hz": 50000000, "tsc_hz_measured_by": "acpi-pm",
@@ -123,7 +123,8 @@ def run(client, pieces, words, status, out=(), err=(), sent=None, options=(), st
 def test_list(client):
     out = run(client, [line(LIST)], ["list"], 0, sent=b"list\n",
               out=["running (teleporting)", "64 MiB", "123456", "7.250 s", "triple fault at 0x1000",
-                   "can be started: clock dirtier"])
+                   "can be started: clock dirtier", "512 MiB", "0, 1", "net, block",
+                   "02:00:00:00:00:01", "10.0.3.7"])
     check("columns in line", len({row.index("MiB") for row in out.splitlines() if "MiB" in row}) == 1)
     run(client, [line({"ok": True, "pod": "pod-a", "guests": [], "recipes": []})], ["list"], 0, out=["no guests on pod-a"])
 

@@ -42,6 +42,8 @@ static uint64_t now;                       /* TSC at 1 MHz */
 static struct vm vms[VMS_MAX];
 static bool present[VMS_MAX], vmx_on, powered_off;
 static struct boot_info info;
+static struct cpu one_cpu;
+static struct vcpu one_vcpu = { .cpu = &one_cpu };
 static enum err create_result, teleport_result, write_result;
 static bool forced, forced_here;
 static size_t backlog;                     /* unacknowledged bytes of the stream */
@@ -129,10 +131,20 @@ enum err vm_create(struct vm **out, const struct guest_config *config, const str
     while (present[i])
         i++;
     present[i] = true;
-    vms[i] = (struct vm){ .config = *config, .state = VM_PAUSED, .vcpu_count = 1, .id = now };
+    vms[i] = (struct vm){ .config = *config, .state = VM_PAUSED, .vcpu_count = 1, .vcpus = { &one_vcpu }, .id = now };
     strcpy(vms[i].name, config->name);
     *out = &vms[i];
     return OK;
+}
+enum err vm_restart(struct vm *vm, const struct vm_files *files, char *why, size_t why_size)
+{
+    assert_int_equal(vm->state, VM_HALTED);
+    assert_ptr_equal(files->image.bytes, (void *)(uintptr_t)info.files[0].base);
+    assert_ptr_equal(files->disk.bytes, NULL);
+    snprintf(why, why_size, "it will not start");
+    if (create_result == OK)
+        vm->state = VM_PAUSED;
+    return create_result;
 }
 enum err vm_destroy(struct vm *vm)
 {
@@ -170,7 +182,18 @@ uint32_t vm_exit_counts(const struct vm *vm, struct vmx_exit_count *out, uint32_
 }
 uint64_t vm_guest_ticks(const struct vm *vm) { (void)vm; return 777; }
 
-static struct cpu one_cpu;
+/* The guests' NICs, of which one has an address. */
+struct switch_port { const char *name; };
+static struct switch_port clock_port = { "clock" };
+struct switch_port *switch_port_by_index(uint32_t index) { return index ? NULL : &clock_port; }
+const char *switch_port_name(const struct switch_port *p) { return p->name; }
+uint32_t switch_port_addresses(struct switch_port *p, uint32_t out[SWITCH_PORT_ADDRESSES_MAX])
+{
+    (void)p;
+    out[0] = 0x0f02000a;
+    return 1;
+}
+
 uint32_t cpu_count(void) { return 1; }
 struct cpu *cpu_by_index(uint32_t index) { return index ? NULL : &one_cpu; }
 uint64_t page_total_count(void) { return 100; }
@@ -355,6 +378,8 @@ static void test_life(void **state)
     assert_string_equal(vm_find("clock")->config.cmdline, "hz=10");
     expect("list", "\"name\":\"clock\",\"state\":\"running\",\"reason\":\"\",\"teleporting\":false,\"memory_mib\":64");
     expect("list", "\"exits\":7");
+    expect("list", "\"vcpus\":1,\"cpus\":[0],\"disk_mib\":0,\"devices\":\"none\",\"mac\":\"\",\"addresses\":[\"10.0.2.15\"],"
+                   "\"image\":\"clock.elf\"");
     expect("start clock", "{\"ok\":false,\"code\":\"exists already\","
                            "\"error\":\"clock cannot be started: there is a guest clock already\"}\n");
     expect("resume clock", "\"error\":\"clock cannot be resumed: it is running\"");
@@ -419,6 +444,28 @@ static void test_machine(void **state)
            "the disk file clock.elf has 2097153 bytes, and disk_size is 2097152");
     assert_int_equal(images[0].users, 0);
     assert_null(vm_find("d"));
+}
+
+static void test_start_again(void **state)
+{
+    struct vm *vm;
+
+    (void)state;
+    expect("start a image=clock.elf disk=clock.elf cmdline=one", "\"ok\":true");
+    vm = vm_find("a");
+    vm->state = VM_HALTED;
+    expect("start a memory=4M", "only image, initrd and cmdline can be others");
+    create_result = ERR_INVALID;
+    expect("start a cmdline=two", "a cannot be started: it will not start");
+    assert_string_equal(vm->config.cmdline, "one");
+    create_result = OK;
+    expect("start a image=nothing", "this pod has no image file nothing");
+    expect("start a cmdline=two", "{\"ok\":true,\"guest\":\"a\",\"state\":\"running\"}\n");
+    assert_ptr_equal(vm_find("a"), vm);
+    assert_string_equal(vm->config.cmdline, "two");
+    assert_string_equal(vm->config.disk, "clock.elf");
+    expect("start a", "there is a guest a already");
+    assert_int_equal(images[0].users, 0);
 }
 
 /* Whoever makes a MAC up does not take one that a running guest, or a recipe, has. */
@@ -775,6 +822,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_life, setup),          cmocka_unit_test_setup(test_start, setup),
         cmocka_unit_test_setup(test_machine, setup),       cmocka_unit_test_setup(test_made_macs_avoid_others, setup),
+        cmocka_unit_test_setup(test_start_again, setup),
         cmocka_unit_test_setup(test_upload, setup),        cmocka_unit_test_setup(test_upload_that_fails, setup),
         cmocka_unit_test_setup(test_large_file, setup),    cmocka_unit_test_setup(test_remove_boot_file, setup),
         cmocka_unit_test_setup(test_taken, setup),         cmocka_unit_test_setup(test_teleport, setup),

@@ -9,6 +9,7 @@
 
 #define US_PER_S 1e6
 #define PAGES_PER_MIB 256.0
+#define KIB_PER_MIB 1024.0
 #define DELETE 0x7f
 
 /* Newlines and tabs stay, carriage returns go, any other control byte becomes '?'. */
@@ -50,22 +51,83 @@ static void show_help(const cJSON *reply, struct table *t, FILE *out)
         fprintf(out, "%s\n    %s\n", field_text(command, "usage"), field_text(command, "help"));
 }
 
+/* The texts or numbers of an array, with commas. */
+static void join(const cJSON *array, char *out, size_t size)
+{
+    const cJSON *item;
+    size_t used = 0;
+
+    *out = '\0';
+    cJSON_ArrayForEach(item, array) {
+        const char *comma = used ? ", " : "";
+
+        if (cJSON_IsString(item) && used < size)
+            used += (size_t)snprintf(out + used, size - used, "%s%s", comma, item->valuestring);
+        else if (cJSON_IsNumber(item) && used < size)
+            used += (size_t)snprintf(out + used, size - used, "%s%.0f", comma, item->valuedouble);
+    }
+}
+
+static void list_machine(const cJSON *guest, struct table *t)
+{
+    char text[TABLE_CELL_MAX];
+
+    if (field_number(guest, "disk_mib") > 0)
+        table_cell(t, 3, "%.0f MiB", field_number(guest, "disk_mib"));
+    table_cell(t, 4, "%.0f", field_number(guest, "vcpus"));
+    join(field(guest, "cpus"), text, sizeof(text));
+    table_cell(t, 5, "%s", text);
+    table_cell(t, 6, "%s", field_text(guest, "devices"));
+    table_cell(t, 7, "%s", field_text(guest, "mac"));
+    join(field(guest, "addresses"), text, sizeof(text));
+    table_cell(t, 8, "%s", text);
+}
+
+static void show_images(const cJSON *reply, struct table *t, FILE *out)
+{
+    static const char *const heads[] = { "file", "bytes", "from", "" };
+    const cJSON *image;
+
+    table_init(t, "lrll");
+    table_row(t, heads);
+    cJSON_ArrayForEach(image, field(reply, "images")) {
+        bool ready = !strcmp(field_text(image, "state"), "ready");
+
+        table_new_row(t);
+        table_cell(t, 0, "%s", field_text(image, "name"));
+        table_cell(t, 1, "%.0f", field_number(image, "bytes"));
+        table_cell(t, 2, "%s", field_text(image, "from"));
+        table_cell(t, 3, "%s", ready ? "" : field_text(image, "state"));
+    }
+    if (t->rows > 1)
+        table_print(t, out);
+    fprintf(out, "%.1f MiB of memory are free on %s\n", field_number(reply, "free_kib") / KIB_PER_MIB, field_text(reply, "pod"));
+}
+
+static void show_upload(const cJSON *reply, struct table *t, FILE *out)
+{
+    (void)t;
+    fprintf(out, "%s: %.0f bytes, CRC32C %s\n", field_text(reply, "image"), field_number(reply, "bytes"),
+            field_text(reply, "crc32c"));
+}
+
 static void show_list(const cJSON *reply, struct table *t, FILE *out)
 {
-    static const char *const heads[] = { "guest", "state", "memory", "cpu", "exits", "guest time", "" };
+    static const char *const heads[] = { "guest", "state", "memory", "disk", "vCPUs", "on CPUs", "devices", "MAC",
+                                         "addresses", "exits", "guest time", "" };
     const cJSON *guest, *recipe;
 
-    table_init(t, "llrrrrl");
+    table_init(t, "llrrrllllrrl");
     table_row(t, heads);
     cJSON_ArrayForEach(guest, field(reply, "guests")) {
         table_new_row(t);
         table_cell(t, 0, "%s", field_text(guest, "name"));
         table_cell(t, 1, "%s%s", field_text(guest, "state"), field_true(guest, "teleporting") ? " (teleporting)" : "");
         table_cell(t, 2, "%.0f MiB", field_number(guest, "memory_mib"));
-        table_cell(t, 3, "%.0f", field_number(guest, "cpu"));
-        table_cell(t, 4, "%.0f", field_number(guest, "exits"));
-        table_cell(t, 5, "%.3f s", field_number(guest, "guest_us") / US_PER_S);
-        table_cell(t, 6, "%s", field_text(guest, "reason"));
+        list_machine(guest, t);
+        table_cell(t, 9, "%.0f", field_number(guest, "exits"));
+        table_cell(t, 10, "%.3f s", field_number(guest, "guest_us") / US_PER_S);
+        table_cell(t, 11, "%s", field_text(guest, "reason"));
     }
     if (t->rows > 1)
         table_print(t, out);
@@ -167,6 +229,7 @@ static const struct {
     void (*show)(const cJSON *reply, struct table *t, FILE *out);
 } shows[] = {
     { "help", show_help },   { "list", show_list },       { "stats", show_stats },
+    { "images", show_images }, { "upload", show_upload },
     { "log", show_nothing }, { "console", show_nothing }, { "teleport", show_teleport },
 };
 

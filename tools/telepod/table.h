@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#define TABLE_COLUMNS_MAX 8
+#define TABLE_COLUMNS_MAX 12
 #define TABLE_ROWS_MAX 160
 #define TABLE_CELL_MAX 128
 
