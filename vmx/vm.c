@@ -124,8 +124,11 @@ static enum err check_config(const struct guest_config *config, char *why, size_
     }
     uint64_t missing = guest_memory_missing_mib(config->memory_bytes, config->disk_bytes);
     if (missing) {
-        snprintf(why, why_size, "it asks for %llu MiB of memory; with its page tables, this pod lacks %llu MiB",
-                 (unsigned long long)(config->memory_bytes / MIB), (unsigned long long)missing);
+        char disk[48] = "";
+        if (config->disk_bytes)
+            snprintf(disk, sizeof disk, " and a disk of %llu MiB", (unsigned long long)(config->disk_bytes / MIB));
+        snprintf(why, why_size, "it asks for %llu MiB of memory%s; with its page tables, this pod lacks %llu MiB",
+                 (unsigned long long)(config->memory_bytes / MIB), disk, (unsigned long long)missing);
         return ERR_NO_MEMORY;
     }
     return OK;

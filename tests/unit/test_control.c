@@ -187,7 +187,7 @@ struct switch_port { const char *name; };
 static struct switch_port clock_port = { "clock" };
 struct switch_port *switch_port_by_index(uint32_t index) { return index ? NULL : &clock_port; }
 const char *switch_port_name(const struct switch_port *p) { return p->name; }
-uint32_t switch_port_addresses(struct switch_port *p, uint32_t out[SWITCH_PORT_ADDRESSES_MAX])
+uint32_t switch_port_addresses(const struct switch_port *p, uint32_t out[SWITCH_PORT_ADDRESSES_MAX])
 {
     (void)p;
     out[0] = 0x0f02000a;
