@@ -7,7 +7,8 @@ BUILD ?= build
 
 # Sources of a guest: guests/NAME.c, unless it has a line of its own.
 GUEST_NAMES   := hello clock dirtier net_echo
-GUEST_TESTS   := triple spin_cli outside ports msrs exceptions inject fpu cpuid_bench hypercall control
+GUEST_TESTS   := triple spin_cli outside ports msrs exceptions inject fpu cpuid_bench hypercall control smp
+GUEST_SOURCES_tests/smp := guests/tests/smp.c guests/lib/smp.c
 GUEST_SOURCES_dirtier := $(addprefix guests/dirtier/, main.c pattern.c truth.c)
 
 GUEST_LIB     := $(addprefix guests/lib/, start.S stubs.S interrupt.c guest.c timer.c serial.c format.c cmdline.c \
@@ -53,4 +54,4 @@ $(foreach name,$(GUEST_NAMES) $(GUEST_TESTS:%=tests/%),\
     $(eval $(call guest-rule,$(name),$(or $(GUEST_SOURCES_$(name)),guests/$(name).c))))
 
 -include $(patsubst %.o,%.d,$(call guest-objects,$(GUEST_LIB) $(GUEST_SOURCES_dirtier) \
-    $(GUEST_NAMES:%=guests/%.c) $(GUEST_TESTS:%=guests/tests/%.c)))
+    guests/lib/smp.c $(GUEST_NAMES:%=guests/%.c) $(GUEST_TESTS:%=guests/tests/%.c)))

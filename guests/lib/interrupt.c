@@ -20,17 +20,22 @@ static struct gate idt[VECTOR_COUNT] __attribute__((section(".bss.cold"), aligne
 static interrupt_handler *handlers[VECTOR_COUNT] __attribute__((section(".bss.cold")));
 struct attempt attempt;
 
-void interrupt_init(void)
+void interrupt_load(void)
 {
     struct descriptor_table table = { .limit = sizeof(idt) - 1, .base = (uint64_t)idt };
 
+    lidt(&table);
+}
+
+void interrupt_init(void)
+{
     for (unsigned vector = 0; vector < VECTOR_COUNT; vector++) {
         uint64_t stub = (uint64_t)interrupt_stubs[vector];
         idt[vector] = (struct gate){ .offset_low = (uint16_t)stub, .selector = SELECTOR_CODE64,
                                      .type = GATE_INTERRUPT, .offset_middle = (uint16_t)(stub >> 16),
                                      .offset_high = (uint32_t)(stub >> 32) };
     }
-    lidt(&table);
+    interrupt_load();
 }
 
 void interrupt_set_handler(unsigned vector, interrupt_handler *handler)

@@ -32,6 +32,7 @@ extern struct tss tss;
 typedef void interrupt_handler(struct interrupt_frame *frame);
 
 void interrupt_init(void);
+void interrupt_load(void);      /* on each other processor: the same gates for it */
 void interrupt_set_handler(unsigned vector, interrupt_handler *handler);   /* vector < VECTOR_COUNT; NULL: none */
 /* The vector runs on the stack in tss.ist[ist - 1]; 0: on the stack that it interrupts. */
 void interrupt_set_stack(unsigned vector, unsigned ist);

@@ -91,7 +91,14 @@
 #define X2APIC_SVR_ENABLE 0x100
 #define X2APIC_LVT_MODE_TSC_DEADLINE (2 << 17)
 #define X2APIC_ICR_NMI (4 << 8)
+#define X2APIC_ICR_INIT (5 << 8)
+#define X2APIC_ICR_START_UP (6 << 8)
+#define X2APIC_ICR_LOGICAL (1 << 11)
+#define X2APIC_ICR_ASSERT (1 << 14)
 #define X2APIC_ICR_SELF (1 << 18)   /* destination shorthand 01: self */
+#define X2APIC_ICR_ALL (2 << 18)
+#define X2APIC_ICR_OTHERS (3 << 18)
+#define X2APIC_LDR 0x80D
 
 /* Segment selectors of start.S. */
 #define SELECTOR_CODE32 0x08
@@ -112,6 +119,10 @@
 #define VECTOR_USER 33              /* 33 .. 62: free for a guest */
 #define VECTOR_SPURIOUS 63
 #define VECTOR_COUNT 64
+
+#define CPUS_MAX 16
+#define SMP_STACK_SHIFT 12
+#define SMP_STACK_SIZE (1 << SMP_STACK_SHIFT)
 
 #define PAGE_SIZE 4096
 #define PAGE_SHIFT 12

@@ -4,12 +4,16 @@
  *   - GDT, IDT and a TSS loaded, a stack, interrupts off, COM1 at 115200 8N1.
  *
  *     void guest_start(void);                   (guest.c) called at the end, does not return
+ *     void smp_enter(uint32_t index);           (smp.c) the same for the other processors, weak
+ *     extern uint32_t smp_arrived;              (smp.c) counts them as they come; each takes its number from it
+ *     extern uint8_t smp_stacks[][SMP_STACK_SIZE];    (smp.c) of processor 1, 2 ...
  *     extern const char guest_real_mode_message[], guest_protected_mode_message[];
  *
  * The two messages are sent from the mode that they name; a guest that defines none of them says nothing (weak).
  *
  * Entry (guests/ABI.md): real mode, CS:IP = 0x800:0, the other segments 0, IF = 0. No stack is used before
- * 64-bit mode. Steps: SDM Vol. 3A, section 10.9.1 "Switching to Protected Mode" and 10.8.5 "Initializing IA-32e
+ * 64-bit mode. The other processors come here too, by start-up IPIs to this page, once smp.c has set smp_starting: they
+ * go the same way past what is done already. Steps: SDM Vol. 3A, section 10.9.1 "Switching to Protected Mode" and 10.8.5 "Initializing IA-32e
  * Mode".
  */
 #include "guests/lib/machine.h"
@@ -49,6 +53,8 @@ start:
     ljmp $0, $real_mode               /* CS base 0: offsets are addresses from here on */
 real_mode:
     cld
+    cmpb $0, smp_starting
+    jne leave_real_mode
     PORT_WRITE UART_LCR, UART_LCR_DLAB
     PORT_WRITE UART_DATA, UART_DIVISOR_115200
     PORT_WRITE UART_IER, 0                  /* divisor, high byte */
@@ -59,6 +65,7 @@ real_mode:
     movl $guest_real_mode_message, %esi
     PRINT
 
+leave_real_mode:
     lgdtl gdt_pointer
     movl %cr0, %eax
     orl $CR0_PE, %eax
@@ -71,6 +78,8 @@ protected_mode:
     movw %ax, %ds
     movw %ax, %es
     movw %ax, %ss
+    cmpb $0, smp_starting
+    jne enable_paging
     movl $guest_protected_mode_message, %esi
     PRINT
 
@@ -91,6 +100,7 @@ protected_mode:
     addl $8, %edi
     loop 1b
 
+enable_paging:
     /* 10.8.5: CR4.PAE, CR3, EFER.LME, CR0.PG, then a far jump into a 64-bit code segment. */
     movl $CR4_PAE, %eax
     movl %eax, %cr4
@@ -106,6 +116,8 @@ protected_mode:
 
     .code64
 long_mode:
+    cmpb $0, smp_starting
+    jne other_processor
     movl $stack_top, %esp
     movl $tss, %eax                   /* an address in three pieces: no relocation does that */
     movw %ax, gdt_tss + 2
@@ -116,6 +128,20 @@ long_mode:
     call guest_start
 1:  hlt
     jmp 1b
+
+/* No TSS: it never changes stacks. */
+other_processor:
+    movl $1, %edi
+    lock xaddl %edi, smp_arrived      /* the processors before it, the first one not counted */
+    incl %edi
+    movl %edi, %esp
+    shll $SMP_STACK_SHIFT, %esp
+    addl $smp_stacks, %esp
+    call smp_enter
+1:  hlt
+    jmp 1b
+
+    .weak smp_arrived, smp_stacks, smp_enter
 
     .weak guest_real_mode_message, guest_protected_mode_message
 guest_real_mode_message:
@@ -134,6 +160,9 @@ gdt_tss:
 gdt_pointer:
     .word . - gdt - 1
     .long gdt
+    .global smp_starting
+smp_starting:
+    .byte 0
     .balign 16
     .global tss
 tss:                                  /* struct tss (interrupt.h): stacks by the interrupt gates' IST numbers */

@@ -16,7 +16,8 @@ suites="forky sid"
 wanted="bochs vgabios libc6 libgcc-s1 libstdc++6 libltdl7 libreadline8t64 libtinfo6"
 libdir=usr/lib/x86_64-linux-gnu
 # Changes with this script or the mend, so that an edited one is not mistaken for done.
-recipe=$(cat "$here/bochs.sh" "$here/bochs-mend.c" | cksum)
+mends="$here/bochs-mend.c $here/bochs-mend-smp.c"
+recipe=$(cat "$here"/bochs.sh "$here"/bochs-mend* | cksum)
 
 # works PREFIX: the launcher starts, knows the processor that the lab asks for, and divides right.
 works() {
@@ -34,7 +35,8 @@ use_system() {
         sed -n 's/.*Bochs x86 Emulator \([0-9.]*\).*/\1/p' | head -n 1)
     [ -n "$version" ] && dpkg --compare-versions "$version" ge "$oldest" || return 1
     mkdir -p "$1/stub"
-    gcc -shared -fPIC -O1 -Wall -Wextra -o "$1/stub/libbochs-mend.so" "$here/bochs-mend.c"
+    # shellcheck disable=SC2086 # a list of files
+    gcc -shared -fPIC -O1 -Wall -Wextra -o "$1/stub/libbochs-mend.so" $mends
     ln -s "$share" "$1/share"
     cat > "$1/bochs" <<EOF
 #!/bin/sh
@@ -70,7 +72,8 @@ build_stubs() {
         awk '$1 == "U" && $2 ~ /^(gtk|gdk|g|pango|cairo)_/ {
             print "void " $2 "(void) { __builtin_trap(); }"
         }' > "$1/stub/gtk-traps.c"
-    gcc -shared -fPIC -O1 -w -o "$1/stub/libgtk-traps.so" "$1/stub/gtk-traps.c" "$here/bochs-mend.c"
+    # shellcheck disable=SC2086 # a list of files
+    gcc -shared -fPIC -O1 -w -o "$1/stub/libgtk-traps.so" "$1/stub/gtk-traps.c" $mends
     for library in $(objdump -p "$1/root/usr/bin/bochs-bin" | awk '$1 == "NEEDED" { print $2 }'); do
         case $library in
         libgtk-* | libgdk* | libg[olim]*-2.0.* | libpango* | libcairo* | libatk* | libharfbuzz*)

@@ -104,7 +104,7 @@ $(SOURCES_STAMP): $(SETUP)/sources.sh | $(PACKAGES_STAMP)
 	@$(SETUP)/sources.sh $(@D) && touch $@
 $(INIH_SRC): $(SOURCES_STAMP) ;
 
-$(BOCHS): $(SETUP)/bochs.sh $(SETUP)/bochs-mend.c | $(PACKAGES_STAMP)
+$(BOCHS): $(SETUP)/bochs.sh $(wildcard $(SETUP)/bochs-mend*) | $(PACKAGES_STAMP)
 	@$(SETUP)/bochs.sh $(@D) && touch $@
 $(BXHUB): $(BOCHS) ;
 
