@@ -166,3 +166,42 @@ void cpuid_policy_lookup(const struct vm_policy *policy, uint32_t leaf, uint32_t
     else if (leaf == CPUID_LEAF_XSAVE)
         complete_xsave(policy, subleaf, xcr0, out);
 }
+
+/* Leaf 1: EBX[31:24] initial APIC ID, EBX[23:16] logical processors; EDX.HTT: that number counts. */
+#define FEATURES_EBX_ID_SHIFT 24
+#define FEATURES_EBX_COUNT_SHIFT 16
+#define FEATURES_EBX_LOW 0xffffu
+#define FEATURES_EDX_HTT (1u << 28)
+/* Leaf 4: EAX[4:0] 0 says that there is no such cache; EAX[31:26] cores' IDs in the package, less one. */
+#define CACHE_EAX_TYPE 0x1fu
+#define CACHE_EAX_CORES_SHIFT 26
+#define CACHE_EAX_CORES_MAX 0x3fu
+#define TOPOLOGY_CORE_LEVEL 1
+
+/* Bits of an APIC ID that tell `count` cores apart. */
+static uint32_t id_bits(uint32_t count)
+{
+    return count > 1 ? 32 - (uint32_t)__builtin_clz(count - 1) : 0;
+}
+
+void cpuid_complete_processor(const struct vm_policy *policy, uint32_t leaf, uint32_t subleaf,
+                              const struct cpuid_processor *processor, uint32_t out[CPUID_REGISTERS])
+{
+    uint32_t ids = 1u << id_bits(processor->count);
+    if (leaf > policy->cpuid[0].eax || processor->count < 2)
+        return;
+    if (leaf == CPUID_LEAF_FEATURES) {
+        out[CPUID_EBX] = (out[CPUID_EBX] & FEATURES_EBX_LOW) | processor->id << FEATURES_EBX_ID_SHIFT |
+                         ids << FEATURES_EBX_COUNT_SHIFT;
+        out[CPUID_EDX] |= FEATURES_EDX_HTT;
+    } else if (leaf == CPUID_LEAF_CACHE_PARAMETERS && (out[CPUID_EAX] & CACHE_EAX_TYPE) != 0) {
+        out[CPUID_EAX] = (out[CPUID_EAX] & ~(CACHE_EAX_CORES_MAX << CACHE_EAX_CORES_SHIFT)) |
+                         (ids - 1) << CACHE_EAX_CORES_SHIFT;
+    } else if (leaf == CPUID_LEAF_TOPOLOGY) {
+        out[CPUID_EDX] = processor->id;
+        if (subleaf == TOPOLOGY_CORE_LEVEL) {
+            out[CPUID_EAX] = id_bits(processor->count);
+            out[CPUID_EBX] = processor->count;
+        }
+    }
+}

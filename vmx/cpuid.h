@@ -60,7 +60,7 @@ struct cpuid_constraints {
     bool invpcid;       /* VM-execution control "enable INVPCID" may be 1 */
 };
 
-/* Fills *out wholly with this host's default policy for a guest of one vCPU. */
+/* Fills *out wholly with this host's default policy, as the first of one processor sees it. */
 void cpuid_policy_build(struct vm_policy *out, const struct cpuid_source *host,
                         const struct cpuid_constraints *constraints);
 
@@ -70,6 +70,12 @@ void cpuid_policy_build(struct vm_policy *out, const struct cpuid_source *host,
  */
 void cpuid_policy_lookup(const struct vm_policy *policy, uint32_t leaf, uint32_t subleaf, uint64_t cr4,
                          uint64_t xcr0, uint32_t out[CPUID_REGISTERS]);
+
+/* Which of a machine's processors asks: one package, a core each, x2APIC IDs from 0 on. id < count. */
+struct cpuid_processor { uint32_t id, count; };
+/* What a lookup found, for this one: APIC IDs and topology (SDM Vol. 2A, leaves 1, 4, 0BH). */
+void cpuid_complete_processor(const struct vm_policy *policy, uint32_t leaf, uint32_t subleaf,
+                              const struct cpuid_processor *processor, uint32_t out[CPUID_REGISTERS]);
 
 /* The stored entry, without what depends on registers; NULL if there is none. */
 const struct vm_policy_cpuid *cpuid_policy_find(const struct vm_policy *policy, uint32_t leaf,

@@ -214,6 +214,41 @@ static void test_one_thread(void **state)
     expect(4, 4, 0, 0, 0, 0);
 }
 
+static void expect_for(uint32_t id, uint32_t count, uint32_t leaf, uint32_t subleaf, unsigned reg, uint32_t expected)
+{
+    const struct cpuid_processor processor = { id, count };
+    uint32_t out[CPUID_REGISTERS];
+
+    cpuid_policy_lookup(&policy, leaf, subleaf, 0, XCR0_X87, out);
+    cpuid_complete_processor(&policy, leaf, subleaf, &processor, out);
+    assert_int_equal(out[reg], expected);
+}
+
+static void test_several_processors(void **state)
+{
+    (void)state;
+    expect_for(0, 1, 1, 0, CPUID_EBX, 0x00010800);
+    expect_for(0, 1, 1, 0, CPUID_EDX, ask(1, 0, CPUID_EDX)); /* no HTT */
+    expect_for(1, 2, 1, 0, CPUID_EBX, 0x01020800);
+    expect_for(1, 2, 1, 0, CPUID_EDX, ask(1, 0, CPUID_EDX) | BIT(28));
+    expect_for(2, 3, 1, 0, CPUID_EBX, 0x02040800); /* IDs, not processors */
+    expect_for(15, 16, 1, 0, CPUID_EBX, 0x0f100800);
+    expect_for(1, 2, 4, 0, CPUID_EAX, 0x121 | 1u << 26);
+    expect_for(1, 16, 4, 3, CPUID_EAX, 0x163 | 15u << 26);
+    expect_for(1, 16, 4, 4, CPUID_EAX, 0);
+    for (uint32_t subleaf = 0; subleaf < 4; subleaf++)
+        expect_for(5, 6, 0xb, subleaf, CPUID_EDX, 5);
+    expect_for(5, 6, 0xb, 0, CPUID_EAX, 0); /* one thread a core */
+    expect_for(5, 6, 0xb, 0, CPUID_EBX, 1);
+    expect_for(5, 6, 0xb, 1, CPUID_EAX, 3);
+    expect_for(5, 6, 0xb, 1, CPUID_EBX, 6);
+    expect_for(5, 6, 0xb, 2, CPUID_EBX, 0);
+    expect_for(5, 6, 7, 0, CPUID_EBX, ask(7, 0, CPUID_EBX));
+    /* Beyond the highest leaf stands another one's answer: nothing is put in there. */
+    policy.cpuid[0].eax = 3;
+    expect_for(5, 6, 0xb, 0, CPUID_EDX, ask(0xb, 0, CPUID_EDX));
+}
+
 static void test_identity(void **state)
 {
     (void)state;
@@ -417,7 +452,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_sorted_and_room_left), T(test_hidden), T(test_forced), T(test_passed_bit_by_bit), T(test_constraints),
-        T(test_one_thread), T(test_identity), T(test_hypervisor_leaves), T(test_frequencies),
+        T(test_one_thread), T(test_several_processors), T(test_identity), T(test_hypervisor_leaves), T(test_frequencies),
         T(test_xsave_components), T(test_xsave_current_size), T(test_xsave_alignment), T(test_osxsave_follows_cr4),
         T(test_features_follow_xcr0), T(test_xcr0_valid),
         T(test_out_of_range), T(test_holes_and_ignored_ecx), T(test_old_host), T(test_malformed_policy),
