@@ -335,6 +335,21 @@ static void test_boot_page(void **state)
     assert_int_equal(memory, MEMORY);
 }
 
+static void test_long_cmdline(void **state)
+{
+    char line[257] = "";
+    const struct image_request request = { .image = &file, .image_size = FILE_SIZE, .name = "image",
+                                           .cmdline = line, .memory_bytes = MEMORY };
+    struct image_plan plan;
+
+    (void)state;
+    memset(line, 'x', 255);
+    assert_int_equal(image_plan_make(&plan, &request, why, sizeof(why)), OK);
+    line[255] = 'x';
+    assert_int_equal(image_plan_make(&plan, &request, why, sizeof(why)), ERR_RANGE);
+    assert_non_null(strstr(why, "command line is too long: 256 characters, and this image takes 255"));
+}
+
 /* The sentence is cut, not overrun. */
 static void test_small_why(void **state)
 {
@@ -370,6 +385,7 @@ int main(void)
         T(test_not_flat),
         T(test_initrd),
         T(test_boot_page),
+        T(test_long_cmdline),
         T(test_small_why),
     };
 

@@ -65,8 +65,9 @@ class BaseMachine:
         shutil.copy(places.KERNEL, esp / "telepod/kernel.elf")
         (esp / "telepod/telepod.ini").write_text(self.pod.telepod_ini())
         for guest in self.pod.guests:
-            if guest.file not in self.pod.files:
-                shutil.copy(places.guest_image(guest.file.removesuffix(".elf")), esp / "telepod" / guest.file)
+            for name in guest.files:
+                if name not in self.pod.files and not (esp / "telepod" / name).exists():
+                    shutil.copy(places.guest_file(name), esp / "telepod" / name)
         for name, content in self.pod.files.items():
             (esp / "telepod" / name).write_bytes(content)
 

@@ -13,6 +13,14 @@ OVMF = Path("/usr/share/ovmf/OVMF.fd")
 TELEPOD = BUILD / "tools/telepod"
 
 
+LINUX = GUESTS / "linux"
+
+
+def guest_file(name):
+    """A file that guests are made of, by its name on a boot volume."""
+    return LINUX / name if (LINUX / name).exists() else guest_image(name.removesuffix(".elf"))
+
+
 def guest_image(name):
     """The image of a guest, by its name in guests/ or guests/tests/."""
     for folder in (GUESTS, GUESTS / "tests"):

@@ -40,14 +40,20 @@ class Guest:
     console: str = "log"
     cpu: str = ""
     autostart: bool = False
+    initrd: str = ""
+    disk: str = ""
+    vcpus: int = 1
+    devices: str = ""                   # like "net, entropy"
+    mac: str = ""
 
     def section(self):
         lines = [f"[guest {self.name}]", f"image = {self.file}", f"memory = {self.memory}",
                  f"console = {self.console}"]
-        if self.cpu:
-            lines.append(f"cpu = {self.cpu}")
-        if self.cmdline:
-            lines.append(f"cmdline = {self.cmdline}")
+        for key in ("cpu", "cmdline", "initrd", "disk", "devices", "mac"):
+            if getattr(self, key):
+                lines.append(f"{key} = {getattr(self, key)}")
+        if self.vcpus != 1:
+            lines.append(f"vcpus = {self.vcpus}")
         if self.autostart:
             lines.append("autostart = yes")
         return "\n".join(lines) + "\n"
@@ -55,6 +61,11 @@ class Guest:
     @property
     def file(self):
         return self.image or f"{self.name}.elf"
+
+    @property
+    def files(self):
+        """All that it needs on the boot volume."""
+        return [name for name in (self.file, self.initrd, self.disk) if name]
 
 
 @dataclass

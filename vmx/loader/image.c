@@ -10,6 +10,8 @@
 #include "vmx/loader/loader.h"
 #include "vmx/loader/memory_map.h"
 
+#define TEACHING_CMDLINE_MAX (GUEST_MEMORY_SIZE_GPA - GUEST_CMDLINE_GPA - 1)
+
 bool loader_inside(uint64_t start, uint64_t size, uint64_t limit)
 {
     return start <= limit && size <= limit - start;
@@ -157,7 +159,7 @@ static bool always(const struct loader *l)
 static const struct {
     bool (*recognise)(const struct loader *l);
     enum err (*plan)(const struct loader *l, struct image_plan *plan);
-    bool takes_initrd;
+    bool is_kernel;             /* takes an initrd, and has a command line of its own size */
 } kinds[] = {
     { linux_recognise, linux_plan, true },
     { multiboot_recognise, multiboot_plan, true },
@@ -171,8 +173,11 @@ static enum err plan_any(const struct loader *l, struct image_plan *plan)
 
     while (!kinds[kind].recognise(l))
         kind++;
-    if (l->request->initrd_size > 0 && !kinds[kind].takes_initrd)
+    if (l->request->initrd_size > 0 && !kinds[kind].is_kernel)
         return REFUSE(l, ERR_UNSUPPORTED, "an initrd goes with a Linux or a Multiboot kernel, and this image is neither");
+    if (!kinds[kind].is_kernel && strlen(l->request->cmdline) > TEACHING_CMDLINE_MAX)
+        return REFUSE(l, ERR_RANGE, "the command line is too long: %zu characters, and this image takes %d",
+                      strlen(l->request->cmdline), TEACHING_CMDLINE_MAX);
     return kinds[kind].plan(l, plan);
 }
 
@@ -196,10 +201,8 @@ enum err image_plan_make(struct image_plan *plan, const struct image_request *re
 /* guests/ABI.md */
 static void teaching_boot_page(const struct image_request *request, uint8_t *page)
 {
-    const size_t cmdline_size = GUEST_MEMORY_SIZE_GPA - GUEST_CMDLINE_GPA;
-
-    memcpy(page, request->cmdline, strnlen(request->cmdline, cmdline_size - 1));
-    memcpy(page + cmdline_size, &request->memory_bytes, sizeof(request->memory_bytes));
+    memcpy(page, request->cmdline, strnlen(request->cmdline, TEACHING_CMDLINE_MAX));
+    memcpy(page + GUEST_MEMORY_SIZE_GPA - GUEST_CMDLINE_PAGE, &request->memory_bytes, sizeof(request->memory_bytes));
 }
 
 void image_boot_page(const struct image_plan *plan, const struct image_request *request, uint32_t number,
