@@ -35,6 +35,7 @@
 #define LEVELS 4u /* 4: PML4, 3: page-directory-pointer table, 2: page directory, 1: page table */
 #define LARGE_LEVEL 2u          /* an entry of this level with EPT_LARGE maps 2 MiB */
 #define INDEX_BITS 9u
+#define GROUP 16u               /* entries that are looked at together first */
 #define GPA_BITS 48u
 #define EPT_RWX (EPT_READ | EPT_WRITE | EPT_EXECUTE)
 /*
@@ -293,7 +294,6 @@ static inline void run_add(struct run *run, uint64_t first, uint64_t count)
  */
 static void harvest_leaves(uint64_t *table, uint64_t first, struct run *run)
 {
-    enum { GROUP = 16 };
     struct run r = *run;
     for (uint64_t *group = table; group < table + ENTRIES; group += GROUP) {
         uint64_t any = 0;
@@ -312,6 +312,16 @@ static void harvest_leaves(uint64_t *table, uint64_t first, struct run *run)
     *run = r;
 }
 
+/* Which of a group of entries were used: a table of few of them costs an instruction or two an entry. */
+static bool any_used(const uint64_t *group)
+{
+    uint64_t any = 0;
+#pragma GCC unroll 16
+    for (unsigned k = 0; k < GROUP; k++)
+        any |= group[k];
+    return any & (EPT_ACCESSED | EPT_DIRTY);
+}
+
 static void harvest_table(const struct ept *ept, uint64_t *table, unsigned level, uint64_t first,
                           struct run *run)
 {
@@ -321,6 +331,10 @@ static void harvest_table(const struct ept *ept, uint64_t *table, unsigned level
     }
     for (unsigned i = 0; i < ENTRIES; i++) {
         uint64_t entry = table[i];
+        if (i % GROUP == 0 && !any_used(&table[i])) {
+            i += GROUP - 1;
+            continue;
+        }
         if (!(entry & (EPT_ACCESSED | EPT_DIRTY)) || (entry & EPT_KEEP))
             continue;
         uint64_t entry_first = first + i * frames_per_entry(level);

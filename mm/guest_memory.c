@@ -279,7 +279,7 @@ void guest_memory_harvest(struct guest_memory *memory, struct bitmap *out)
 {
     uint64_t *written = memory->written.words, words = bitmap_word_count(memory->written.bit_count);
     ept_harvest(&memory->ept, mark_dirty, out);
-    for (uint64_t i = 0; i < words; i++)
+    for (uint64_t i = 0; i < words; i = bitmap_skip_zeros(written, i + 1, words))
         if (__atomic_load_n(&written[i], __ATOMIC_RELAXED))
             out->words[i] |= __atomic_exchange_n(&written[i], 0, __ATOMIC_SEQ_CST);
 }

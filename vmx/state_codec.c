@@ -40,7 +40,7 @@ enum err state_parts_encode(const struct state_part *parts, uint32_t count, void
         size_t wire = section_wire_size(section), padded = padded_size(section);
         struct vm_section_header header = { .version = section->version, .instance = parts[i].instance,
                                             .size = (uint32_t)wire };
-        snprintf(header.name, sizeof header.name, "%s", section->name);
+        memcpy(header.name, section->name, strnlen(section->name, sizeof header.name - 1));
         memcpy(to, &header, sizeof header);
         section_save(section, parts[i].object, to + sizeof header);
         memset(to + sizeof header + wire, 0, padded - wire);

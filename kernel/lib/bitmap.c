@@ -50,7 +50,9 @@ uint64_t bitmap_count(const struct bitmap *b)
 {
     uint64_t count = 0;
 
-    for (uint64_t i = 0; i < bitmap_word_count(b->bit_count); i++)
+    uint64_t words = bitmap_word_count(b->bit_count);
+
+    for (uint64_t i = bitmap_skip_zeros(b->words, 0, words); i < words; i = bitmap_skip_zeros(b->words, i + 1, words))
         if (b->words[i])
             count += count_bits(b->words[i]);
     return count;
@@ -64,7 +66,8 @@ uint64_t bitmap_next(const struct bitmap *b, uint64_t from)
     uint64_t bits = b->words[word] & from_bit(from);
 
     while (!bits) {
-        if (++word == words)
+        word = bitmap_skip_zeros(b->words, word + 1, words);
+        if (word == words)
             return BITMAP_NONE;
         bits = b->words[word];
     }

@@ -17,6 +17,18 @@ static inline bool bitmap_test(const struct bitmap *b, uint64_t i) { return b->w
 static inline void bitmap_set(struct bitmap *b, uint64_t i) { b->words[i / 64] |= 1ULL << (i % 64); }
 static inline void bitmap_clear(struct bitmap *b, uint64_t i) { b->words[i / 64] &= ~(1ULL << (i % 64)); }
 
+/*
+ * The next word, from `word` on, that may not be zero; `words` if there is none. Eight at a time: bitmaps here are long and
+ * mostly empty, and what looks through one does so while a guest stands still.
+ */
+static inline uint64_t bitmap_skip_zeros(const uint64_t *w, uint64_t word, uint64_t words)
+{
+    while (word + 8 <= words && !(w[word] | w[word + 1] | w[word + 2] | w[word + 3] | w[word + 4] | w[word + 5] |
+                                  w[word + 6] | w[word + 7]))
+        word += 8;
+    return word;
+}
+
 void bitmap_set_range(struct bitmap *b, uint64_t first, uint64_t count);   /* clipped at the end */
 void bitmap_clear_all(struct bitmap *b);
 uint64_t bitmap_count(const struct bitmap *b);                             /* bits that are set */

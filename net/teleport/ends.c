@@ -124,5 +124,6 @@ void source_finish(struct source *s)
 void source_release(struct source *s)
 {
     free(s->dirty.words);
+    free(s->saved);
     free(s);
 }

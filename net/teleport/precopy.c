@@ -54,10 +54,12 @@ static enum err zero_add(struct source *s, struct zero_runs *z, uint64_t frame)
 /* Sends every frame of s->dirty as it is now, and clears the set. */
 enum err source_send_dirty(struct source *s, uint64_t *pages, uint64_t *zero_pages)
 {
-    struct zero_runs *zero = calloc(1, sizeof *zero);
+    struct zero_runs *zero = malloc(sizeof *zero);
     enum err e = zero ? OK : source_fault(s, ERR_NO_MEMORY, "no memory for a record of zero frames");
     uint32_t work = 0;
 
+    if (zero)
+        zero->count = zero->open.count = 0;
     *pages = *zero_pages = 0;
     for (uint64_t f = bitmap_next(&s->dirty, 0); !e && f != BITMAP_NONE; f = bitmap_next(&s->dirty, f + 1)) {
         const void *content = guest_memory_frame(&s->vm->memory, (struct gfn){ f });

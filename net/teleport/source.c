@@ -156,16 +156,12 @@ static enum err send_residue(struct source *s)
 static enum err send_state(struct source *s)
 {
     uint64_t bytes = s->channel.bytes_sent;
-    size_t size = vm_state_size(s->vm), used = 0;
-    uint8_t *state = malloc(size);
-    if (!state)
-        return source_fault(s, ERR_NO_MEMORY, "no memory for the guest's processor and device state");
-    enum err e = vm_state_save(s->vm, state, size, &used);
+    size_t used = 0;
+    enum err e = vm_state_save(s->vm, s->saved, s->saved_size, &used);
     if (e)
         source_fault(s, e, "the guest's processor and device state could not be saved");
     for (size_t at = 0; !e && at < used; at += STATE_CHUNK)
-        e = channel_send(&s->channel, RECORD_STATE, state + at, (uint32_t)MIN(used - at, (size_t)STATE_CHUNK));
-    free(state);
+        e = channel_send(&s->channel, RECORD_STATE, s->saved + at, (uint32_t)MIN(used - at, (size_t)STATE_CHUNK));
     s->flight->state_bytes = used;
     s->flight->residual_bytes += s->channel.bytes_sent - bytes;
     return e;
@@ -286,14 +282,17 @@ enum err teleport_send(struct vm *vm, const struct teleport_options *options, te
     uint64_t frames = guest_memory_frames(&vm->memory);
     struct source *s = calloc(1, sizeof *s);
     uint64_t *words = calloc(bitmap_word_count(frames), sizeof *words);
-    if (!s || !words) {
+    size_t saved_size = vm_state_size(vm);
+    uint8_t *saved = saved_size ? malloc(saved_size) : NULL;
+    if (!s || !words || !saved) {
         free(s);
         free(words);
+        free(saved);
         return ERR_NO_MEMORY;
     }
     *s = (struct source){ .vm = vm, .options = *options, .flight = flight, .progress = progress,
                           .progress_context = context, .epoch = next_epoch(), .dirty = { words, frames },
-                          .guest = guest_state(vm) };
+                          .guest = guest_state(vm), .saved = saved, .saved_size = saved_size };
     s->options.limits.rounds_max = MIN(MAX(options->limits.rounds_max, 1u), (uint32_t)FLIGHT_ROUNDS_MAX);
     vm->teleporting = true;
     begin_flight(s);

@@ -29,6 +29,8 @@ struct source {
     uint64_t epoch;
     enum msg_guest_state guest;  /* as the teleport found it */
     bool tracking;
+    uint8_t *saved;              /* room for processor and device state, taken before the pause; saved_size bytes */
+    size_t saved_size;
     struct bitmap dirty;         /* frames whose content the target does not have */
     uint64_t pause_tsc;          /* no vCPU in guest mode from here on */
     uint64_t guest_tsc;          /* the guest's at that instant */
