@@ -20,6 +20,7 @@
 #include "net/net.h"
 #include "net/switch.h"
 #include "net/teleport/teleport.h"
+#include "vmx/apicv.h"
 #include "vmx/net_backend.h"
 #include "vmx/selftest.h"
 #include "vmx/vm.h"
@@ -68,6 +69,7 @@ static void main_thread(void *arg)
 {
     (void)arg;
     pci_init();
+    apicv_allow(boot.config.apicv);
     vmx_init();                                     /* or one sentence why not: the pod goes on without guests */
     net_init(&boot.config);                         /* or one sentence why not: the pod goes on without network */
     net_backend_register(&switch_backend);          /* guests' cards are on the pod's Ethernet */

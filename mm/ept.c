@@ -173,6 +173,16 @@ enum err ept_map_apic_page(struct ept *ept, struct gpa gpa, struct hpa hpa)
     return OK;
 }
 
+bool ept_show_apic_page(struct ept *ept, struct gpa gpa, bool shown)
+{
+    uint64_t *entry = &table_at(ept, ept->root.raw)[index_at(gpa, LEVELS)];
+    for (unsigned level = LEVELS - 1; level >= 1; level--)
+        entry = &table_at(ept, *entry)[index_at(gpa, level)];
+    bool was_shown = is_present(*entry);
+    *(volatile uint64_t *)entry = (*entry & ~EPT_RWX) | (shown ? EPT_READ | EPT_WRITE : 0);
+    return was_shown && !shown;
+}
+
 bool ept_translate(const struct ept *ept, struct gpa gpa, struct hpa *out)
 {
     if (gpa.raw >> GPA_BITS)

@@ -56,6 +56,8 @@ enum err ept_map_large(struct ept *ept, struct gpa gpa, struct hpa hpa);
  * or harvested. The frame stays the caller's. Errors as ept_map_large; no INVEPT needed.
  */
 enum err ept_map_apic_page(struct ept *ept, struct gpa gpa, struct hpa hpa);
+/* Lets the guest at that page, which has been mapped, or not. True: the page is hidden now and was not; INVEPT. */
+bool ept_show_apic_page(struct ept *ept, struct gpa gpa, bool shown);
 #define EPT_APIC_TABLES 2u     /* table pages that it may need: a directory and a page table */
 /* Table pages that a guest of `size` bytes from address 0 needs at most, split or not. */
 uint64_t ept_tables_needed(uint64_t size);

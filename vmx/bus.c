@@ -2,6 +2,9 @@
 #include "vmx/bus.h"
 
 #include "kernel/lib/util.h"
+#include "vmx/apicv.h"
+#include "vmx/devices/ioapic.h"
+#include "vmx/devices/pic.h"
 #include "vmx/pci_bus.h"
 #include "vmx/platform_ports.h"
 #include "vmx/vcpu.h"
@@ -21,6 +24,9 @@ static const struct port_range port_ranges[] = {
     { 0x3f8, 0x3ff, 1, &uart_ports },
     { 0xcf8, 0xcfb, 4, &pci_address_port },
     { 0xcfc, 0xcff, 4, &pci_data_port },
+    { PIC_MASTER_COMMAND, PIC_MASTER_DATA, 1, &pic_master_ports },
+    { PIC_SLAVE_COMMAND, PIC_SLAVE_DATA, 1, &pic_slave_ports },
+    { PIC_ELCR_MASTER, PIC_ELCR_SLAVE, 1, &pic_elcr_ports },
     { 0xf4, 0xf4, 1, &exit_port },
 };
 
@@ -116,11 +122,35 @@ static void note_stray_address(struct vm *vm, uint64_t gpa)
     vm_note_stray(vm, &vm->stray_addresses, "nothing answers in the page at", gpa & ~(uint64_t)(PAGE_SIZE - 1));
 }
 
+static bool is_ioapic(uint64_t gpa)
+{
+    return gpa >= IOAPIC_BASE && gpa - IOAPIC_BASE < IOAPIC_MMIO_SIZE;
+}
+
+static uint64_t read_device(struct vcpu *vcpu, uint64_t gpa, unsigned size, bool *found)
+{
+    *found = true;
+    if (is_ioapic(gpa))
+        return ioapic_registers.read(vcpu, gpa - IOAPIC_BASE, size);
+    return pci_mmio_read(vcpu, gpa, size, found);
+}
+
+static bool write_device(struct vcpu *vcpu, uint64_t gpa, unsigned size, uint64_t value)
+{
+    if (!is_ioapic(gpa))
+        return pci_mmio_write(vcpu, gpa, size, value);
+    ioapic_registers.write(vcpu, gpa - IOAPIC_BASE, size, value);
+    return true;
+}
+
+/* The processor's own APIC is before the bus: it needs no lock, and its EOI takes the lock itself. */
 uint64_t bus_mmio_read(struct vcpu *vcpu, uint64_t gpa, unsigned size)
 {
     bool found;
+    if (vcpu_apic_covers(vcpu, gpa))
+        return vcpu_apic_read(vcpu, gpa, size);
     spinlock_acquire(&vcpu->vm->device_lock);
-    uint64_t value = pci_mmio_read(vcpu, gpa, size, &found);
+    uint64_t value = read_device(vcpu, gpa, size, &found);
     spinlock_release(&vcpu->vm->device_lock);
     if (!found)
         note_stray_address(vcpu->vm, gpa);
@@ -129,8 +159,12 @@ uint64_t bus_mmio_read(struct vcpu *vcpu, uint64_t gpa, unsigned size)
 
 void bus_mmio_write(struct vcpu *vcpu, uint64_t gpa, unsigned size, uint64_t value)
 {
+    if (vcpu_apic_covers(vcpu, gpa)) {
+        vcpu_apic_write(vcpu, gpa, size, value);
+        return;
+    }
     spinlock_acquire(&vcpu->vm->device_lock);
-    bool found = pci_mmio_write(vcpu, gpa, size, value);
+    bool found = write_device(vcpu, gpa, size, value);
     spinlock_release(&vcpu->vm->device_lock);
     if (!found)
         note_stray_address(vcpu->vm, gpa);

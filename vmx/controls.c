@@ -74,6 +74,7 @@ enum wish {
     WANTED,    /* 1 where the processor has it */
     FORBIDDEN, /* must be 0: its exits or its effect would need code that is not there */
     SWITCHED,  /* 0 now, 1 at times: both must be allowed */
+    APICV,     /* of APIC virtualization: all of them can be 1 and 0, or none is used; 0 in the word until then */
 };
 
 struct control {
@@ -99,9 +100,9 @@ static const struct control controls[] = {
     { WORD_PRIMARY, PRIMARY_RDTSC_EXITING, FORBIDDEN, "RDTSC exiting" },
     { WORD_PRIMARY, PRIMARY_CR3_LOAD_EXITING, FORBIDDEN, "CR3-load exiting" },
     { WORD_PRIMARY, PRIMARY_CR3_STORE_EXITING, FORBIDDEN, "CR3-store exiting" },
-    { WORD_PRIMARY, PRIMARY_CR8_LOAD_EXITING, REQUIRED, "CR8-load exiting" },
-    { WORD_PRIMARY, PRIMARY_CR8_STORE_EXITING, REQUIRED, "CR8-store exiting" },
-    { WORD_PRIMARY, PRIMARY_USE_TPR_SHADOW, FORBIDDEN, "use TPR shadow" },
+    { WORD_PRIMARY, PRIMARY_CR8_LOAD_EXITING, SWITCHED, "CR8-load exiting" },
+    { WORD_PRIMARY, PRIMARY_CR8_STORE_EXITING, SWITCHED, "CR8-store exiting" },
+    { WORD_PRIMARY, PRIMARY_USE_TPR_SHADOW, APICV, "use TPR shadow" },
     { WORD_PRIMARY, PRIMARY_NMI_WINDOW_EXITING, SWITCHED, "NMI-window exiting" },
     { WORD_PRIMARY, PRIMARY_MOV_DR_EXITING, FORBIDDEN, "MOV-DR exiting" },
     { WORD_PRIMARY, PRIMARY_UNCONDITIONAL_IO_EXITING, REQUIRED, "unconditional I/O exiting" },
@@ -114,6 +115,10 @@ static const struct control controls[] = {
 
     { WORD_SECONDARY, SECONDARY_ENABLE_EPT, REQUIRED, "enable EPT" },
     { WORD_SECONDARY, SECONDARY_UNRESTRICTED_GUEST, REQUIRED, "unrestricted guest" },
+    { WORD_SECONDARY, SECONDARY_VIRTUALIZE_APIC_ACCESSES, APICV, "virtualize APIC accesses" },
+    { WORD_SECONDARY, SECONDARY_VIRTUALIZE_X2APIC_MODE, APICV, "virtualize x2APIC mode" },
+    { WORD_SECONDARY, SECONDARY_APIC_REGISTER_VIRTUALIZATION, APICV, "APIC-register virtualization" },
+    { WORD_SECONDARY, SECONDARY_VIRTUAL_INTERRUPT_DELIVERY, APICV, "virtual-interrupt delivery" },
     { WORD_SECONDARY, SECONDARY_ENABLE_RDTSCP, WANTED, "enable RDTSCP" },
     { WORD_SECONDARY, SECONDARY_ENABLE_VPID, WANTED, "enable VPID" },
     { WORD_SECONDARY, SECONDARY_WBINVD_EXITING, WANTED, "WBINVD exiting" },
@@ -172,7 +177,7 @@ static enum err negotiate_word(const struct vmx_caps *caps, enum word word, uint
             return ERR_UNSUPPORTED;
         }
         /* Step 3: a control that must be settable to 0 and is not. */
-        if (!can_be_0 && (c->wish == FORBIDDEN || c->wish == SWITCHED)) {
+        if (!can_be_0 && (c->wish == FORBIDDEN || c->wish == SWITCHED || c->wish == APICV)) {
             snprintf(why, why_size, "the processor cannot turn off the %s \"%s\"", words[word].name, c->name);
             return ERR_UNSUPPORTED;
         }
@@ -220,6 +225,33 @@ static enum err check_ept(const struct vmx_caps *caps, char *why, size_t why_siz
     return OK;
 }
 
+/*
+ * Half of APIC virtualization would be a third way to go, and none that is fast: all or nothing. Of a group whose
+ * members can be 1 but not 0 nothing can be made, and negotiate_word has refused that.
+ */
+static bool has_apicv(const struct vmx_caps *caps)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(controls); i++)
+        if (controls[i].wish == APICV && !(word_permissions(caps, controls[i].word) >> 32 & controls[i].bit))
+            return false;
+    return true;
+}
+
+/*
+ * With it, which of the two ways to reach the registers is virtualized follows from the mode of the guest's APIC
+ * (vmx/apicv.c). Without it the TPR is reached through CR8, which must exit.
+ */
+static void choose_apicv(const struct vmx_caps *caps, bool wanted, struct vmx_controls *c)
+{
+    c->apicv = wanted && has_apicv(caps);
+    if (c->apicv) {
+        c->primary |= PRIMARY_USE_TPR_SHADOW;
+        c->secondary |= SECONDARY_APIC_REGISTER_VIRTUALIZATION | SECONDARY_VIRTUAL_INTERRUPT_DELIVERY;
+    } else {
+        c->primary |= PRIMARY_CR8_LOAD_EXITING | PRIMARY_CR8_STORE_EXITING;
+    }
+}
+
 static void fill_features(const struct vmx_caps *caps, struct vmx_controls *c)
 {
     const uint64_t vpid_needs = EPT_CAP_INVVPID | EPT_CAP_INVVPID_SINGLE_CONTEXT;
@@ -241,7 +273,8 @@ static void fill_features(const struct vmx_caps *caps, struct vmx_controls *c)
     c->cr4_fixed1 = caps->cr4_fixed1;
 }
 
-enum err vmx_controls_negotiate(const struct vmx_caps *caps, struct vmx_controls *out, char *why, size_t why_size)
+enum err vmx_controls_negotiate(const struct vmx_caps *caps, bool apicv, struct vmx_controls *out, char *why,
+                                size_t why_size)
 {
     uint32_t values[WORD_COUNT];
     struct vmx_controls result = { 0 };
@@ -257,6 +290,7 @@ enum err vmx_controls_negotiate(const struct vmx_caps *caps, struct vmx_controls
     result.secondary = values[WORD_SECONDARY];
     result.exit = values[WORD_EXIT];
     result.entry = values[WORD_ENTRY];
+    choose_apicv(caps, apicv, &result);
     fill_features(caps, &result);
     *out = result;
     return OK;

@@ -47,14 +47,17 @@ struct vmx_controls {
     bool vpid;                          /* VPID with single-context INVVPID */
     bool tsc_scaling;
     bool rdtscp, invpcid;
+    bool apicv;                         /* the guest's APIC is virtualized by the processor (SDM Vol. 3C, chapter 30) */
     bool pml;                           /* could be used; is not yet */
     bool ept_1gib_pages;                /* likewise */
 };
 
 /*
+ * apicv: use APIC virtualization where the processor has all of it.
  * ERR_UNSUPPORTED with the reason in `why`: no VT-x, VT-x locked by the firmware, or the first needed feature that is
  * lacking. *out is written only on OK.
  */
-enum err vmx_controls_negotiate(const struct vmx_caps *caps, struct vmx_controls *out, char *why, size_t why_size);
+enum err vmx_controls_negotiate(const struct vmx_caps *caps, bool apicv, struct vmx_controls *out, char *why,
+                                size_t why_size);
 
 #endif

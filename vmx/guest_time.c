@@ -64,11 +64,8 @@ void vcpu_lapic_advance(struct vcpu *vcpu)
 
 void vcpu_lapic_changed(struct vcpu *vcpu)
 {
-    if (vcpu->lapic.self_nmi) { /* an IPI of delivery mode NMI to itself */
-        vcpu->lapic.self_nmi = 0;
-        vcpu->nmi_pending = true;
-    }
-    vcpu_publish_route(vcpu);
+    if (vcpu->lapic.changed & LAPIC_CHANGED_ROUTE)
+        vcpu_publish_route(vcpu);
     update_deadline(vcpu);
     vcpu->inject_work = true;
 }

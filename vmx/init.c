@@ -46,7 +46,7 @@ void vcpu_init(struct vcpu *vcpu)
     vcpu_state_init(&state);
     state.events.activity = ACTIVITY_WAIT_FOR_SIPI;
     vcpu_apply(vcpu, &state);
-    lapic_reset(&vcpu->lapic, vcpu->index, false);
+    lapic_init_signal(&vcpu->lapic);
     vcpu_lapic_changed(vcpu);
     vcpu_sleep_dead(vcpu);
 }

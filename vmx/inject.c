@@ -1,14 +1,20 @@
 /*
  * Events into the guest. Guarantee: no event is lost and none is delivered twice, also when its delivery is cut
- * short by a VM exit. An event is in exactly one place: the APIC's IRR, nmi_pending, vcpu->event, or the VM-entry
- * interruption information of the next entry, from where the processor either delivers it or hands it back as
- * IDT-vectoring information.
+ * short by a VM exit. An event is in exactly one place: the APIC's IRR, the PIC, nmi_pending, vcpu->event, pic_event, or
+ * the VM-entry interruption information of the next entry, from where the processor either delivers it or hands it back
+ * as IDT-vectoring information.
+ *
+ * A processor with virtual-interrupt delivery takes the APIC's interrupts from the IRR by itself (vmx/apicv.h); all the
+ * rest is injected here in both cases.
  */
 #include "kernel/arch/msr.h"
 #include "kernel/arch/trap.h"
 #include "kernel/lib/util.h"
 #include "kernel/thread.h"
+#include "vmx/apicv.h"
+#include "vmx/interrupts.h"
 #include "vmx/vcpu.h"
+#include "vmx/vm.h"
 
 static uint32_t event_info(enum interruption_type type, uint8_t vector)
 {
@@ -65,6 +71,50 @@ static void request_windows(struct vcpu *vcpu, bool interrupt, bool nmi)
     vcpu->primary_controls = controls;
 }
 
+/*
+ * An interrupt of the PIC's for this vCPU: one that was acknowledged and put back, one that comes by an ExtINT message,
+ * or by the wire to LINT0 of the first processor.
+ */
+static bool pic_interrupt_waits(const struct vcpu *vcpu)
+{
+    if (vcpu->pic_event)
+        return true;
+    if (!vcpu->vm->pic_output)
+        return false;
+    return vcpu->extint_message || (vcpu->index == 0 && lapic_takes_extint(&vcpu->lapic));
+}
+
+static uint32_t take_pic_interrupt(struct vcpu *vcpu)
+{
+    uint32_t info = vcpu->pic_event;
+    if (!info)
+        info = event_info(INTERRUPTION_EXTERNAL_INTERRUPT, vm_pic_acknowledge(vcpu->vm));
+    vcpu->pic_event = 0;
+    vcpu->extint_message = false;
+    return info;
+}
+
+/* Is there an interrupt of the APIC's to be injected here? A processor with virtual-interrupt delivery does it itself. */
+static int apic_interrupt(const struct vcpu *vcpu)
+{
+    return vcpu_uses_apicv(vcpu) ? -1 : lapic_pending_vector(&vcpu->lapic);
+}
+
+static bool interrupt_waits(const struct vcpu *vcpu)
+{
+    return pic_interrupt_waits(vcpu) || apic_interrupt(vcpu) >= 0;
+}
+
+/* The PIC's first: LINT0 is the processor's INTR pin, and knows no priorities. */
+static uint32_t take_interrupt(struct vcpu *vcpu)
+{
+    if (pic_interrupt_waits(vcpu))
+        return take_pic_interrupt(vcpu);
+    uint8_t vector = (uint8_t)apic_interrupt(vcpu);
+    lapic_accept(&vcpu->lapic, vector);
+    return event_info(INTERRUPTION_EXTERNAL_INTERRUPT, vector);
+}
+
 /* One event an entry, in the order of SDM Vol. 3A, 6.9: what was in delivery, NMI, interrupt. */
 void vcpu_inject(struct vcpu *vcpu)
 {
@@ -79,15 +129,15 @@ void vcpu_inject(struct vcpu *vcpu)
         vcpu->nmi_pending = false;
         injected = true;
     }
-    int vector = lapic_pending_vector(&vcpu->lapic);
-    if (vector >= 0 && !injected && interrupt_window_open()) {
-        lapic_accept(&vcpu->lapic, (uint8_t)vector);
-        vcpu_lapic_changed(vcpu); /* with its IRR bit clear, a periodic timer wants its next expiry seen again */
-        write_event(&(struct vcpu_event){ .info = event_info(INTERRUPTION_EXTERNAL_INTERRUPT, (uint8_t)vector) });
-        vector = lapic_pending_vector(&vcpu->lapic);
+    bool waits = interrupt_waits(vcpu);
+    if (waits && !injected && interrupt_window_open()) {
+        write_event(&(struct vcpu_event){ .info = take_interrupt(vcpu) });
+        waits = interrupt_waits(vcpu);
     }
-    request_windows(vcpu, vector >= 0, vcpu->nmi_pending);
-    vcpu->inject_work = vector >= 0 || vcpu->nmi_pending;
+    request_windows(vcpu, waits, vcpu->nmi_pending);
+    if (vcpu->lapic.changed)
+        vcpu_apic_update(vcpu);
+    vcpu->inject_work = waits || vcpu->nmi_pending;
 }
 
 /*
@@ -113,7 +163,8 @@ void vcpu_recover_event(struct vcpu *vcpu, uint32_t vectoring)
 
 bool vcpu_has_deliverable_event(struct vcpu *vcpu)
 {
-    return vcpu->event.info || vcpu->nmi_pending || (!vcpu->dead && lapic_pending_vector(&vcpu->lapic) >= 0);
+    return vcpu->event.info || vcpu->nmi_pending ||
+           (!vcpu->dead && (pic_interrupt_waits(vcpu) || lapic_pending_vector(&vcpu->lapic) >= 0));
 }
 
 static void wake(struct vcpu *vcpu)
@@ -125,7 +176,7 @@ static void wake(struct vcpu *vcpu)
 
 void vcpu_inject_irq(struct vcpu *vcpu, uint8_t vector)
 {
-    lapic_set_irr(&vcpu->lapic, vector);
+    lapic_set_irr(&vcpu->lapic, vector, false);
     wake(vcpu);
 }
 
@@ -162,8 +213,8 @@ static void put_back_event(struct vcpu *vcpu)
     if (event_type(vcpu->event.info) == INTERRUPTION_NMI) {
         vcpu->nmi_pending = true;
     } else if (event_type(vcpu->event.info) == INTERRUPTION_EXTERNAL_INTERRUPT) {
-        vcpu->lapic.isr[vector / 32] &= ~(1u << vector % 32);
-        lapic_set_irr(&vcpu->lapic, vector);
+        if (!lapic_put_back(&vcpu->lapic, vector))
+            vcpu->pic_event = vcpu->event.info;
     }
     vcpu->event.info = 0;
 }

@@ -4,7 +4,6 @@
 #include "kernel/arch/msr.h"
 #include "kernel/lib/util.h"
 #include "kernel/thread.h"
-#include "vmx/devices/lapic_regs.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
 
@@ -31,9 +30,11 @@ void vcpu_post_event(struct vcpu *vcpu, uint32_t event)
 static void take_vectors(struct vcpu *vcpu)
 {
     for (unsigned word = 0; word < MAILBOX_WORDS; word++) {
-        uint32_t bits = atomic_exchange(&vcpu->mailbox.irr[word], 0);
-        for (; bits; bits &= bits - 1)
-            lapic_set_irr(&vcpu->lapic, (uint8_t)(word * 32 + (uint32_t)__builtin_ctz(bits)));
+        uint32_t bits = atomic_exchange(&vcpu->mailbox.irr[word], 0), level = vcpu->mailbox.level[word];
+        for (; bits; bits &= bits - 1) {
+            unsigned bit = (unsigned)__builtin_ctz(bits);
+            lapic_set_irr(&vcpu->lapic, (uint8_t)(word * 32 + bit), level >> bit & 1);
+        }
     }
     vcpu_lapic_changed(vcpu);
 }
@@ -46,6 +47,8 @@ void vcpu_take_mail(struct vcpu *vcpu)
         take_vectors(vcpu);
     if (events & MAIL_NMI)
         vcpu->nmi_pending = true;
+    if (events & MAIL_EXTINT)
+        vcpu->extint_message = true;
     if (events & MAIL_INIT)
         vcpu_init(vcpu);
     if (events & MAIL_SIPI)
@@ -57,10 +60,12 @@ void vcpu_publish_route(struct vcpu *vcpu)
 {
     struct apic_route *route = &vcpu->vm->routes[vcpu->index];
     const struct lapic *lapic = &vcpu->lapic;
-    atomic_store_explicit(&route->mode, APIC_X2APIC, memory_order_relaxed);
+    atomic_store_explicit(&route->mode, lapic_mode(lapic), memory_order_relaxed);
     atomic_store_explicit(&route->id, lapic->id, memory_order_relaxed);
     atomic_store_explicit(&route->ldr, lapic_ldr(lapic), memory_order_relaxed);
-    atomic_store_explicit(&route->software_enabled, (lapic->svr & SVR_ENABLE) != 0, memory_order_relaxed);
+    atomic_store_explicit(&route->dfr, lapic_dfr(lapic), memory_order_relaxed);
+    atomic_store_explicit(&route->software_enabled, lapic_software_enabled(lapic), memory_order_relaxed);
+    vcpu->lapic.changed &= ~LAPIC_CHANGED_ROUTE;
 }
 
 /* SDM Vol. 3A, Table 11-1 (ICR, "Delivery Mode"). SMI: there is no SMM; the reserved modes do nothing. */
@@ -76,6 +81,9 @@ static void deliver(struct vcpu *vcpu, const struct apic_message *message)
         break;
     case DELIVERY_INIT:
         vcpu_post_event(vcpu, MAIL_INIT);
+        break;
+    case DELIVERY_EXTINT:
+        vcpu_post_event(vcpu, MAIL_EXTINT);
         break;
     case DELIVERY_START_UP:
         atomic_store(&vcpu->mailbox.sipi_vector, message->vector);
@@ -125,16 +133,15 @@ void vm_send_msi(struct vm *vm, uint64_t address, uint32_t data)
     }, NULL);
 }
 
-/* The interrupt controllers that hang on these lines come with their devices. */
-void vm_set_gsi(struct vm *vm, unsigned gsi, bool level)
+static void send_ipi(void *context, const struct apic_message *message)
 {
-    (void)vm;
-    (void)gsi;
-    (void)level;
+    struct vcpu *vcpu = context;
+    vm_send_message(vcpu->vm, message, vcpu);
 }
 
-void vm_eoi(struct vm *vm, uint8_t vector)
+static void send_eoi(void *context, uint8_t vector)
 {
-    (void)vm;
-    (void)vector;
+    vm_eoi(((struct vcpu *)context)->vm, vector);
 }
+
+const struct lapic_output vcpu_apic_output = { send_ipi, send_eoi };

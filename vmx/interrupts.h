@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "vmx/devices/apic_message.h"
+#include "vmx/devices/lapic.h"
 
 struct vcpu;
 struct vm;
@@ -29,6 +30,14 @@ void vcpu_post_vector(struct vcpu *vcpu, uint8_t vector, bool level);
 void vcpu_post_event(struct vcpu *vcpu, uint32_t event);        /* MAIL_* */
 /* Brings the vCPU to look at its mailbox, and at what else the run loop looks at. Any CPU. */
 void vcpu_notify(struct vcpu *vcpu);
+
+/* vmx/interrupt_lines.c: the state of the controllers was loaded, not made by their own functions. */
+void vm_lines_loaded(struct vm *vm);
+/* The PIC's INTA: the vector. Takes vm->device_lock. */
+uint8_t vm_pic_acknowledge(struct vm *vm);
+
+/* Where a vCPU's APIC sends its IPIs and EOIs; the context is the vCPU. */
+extern const struct lapic_output vcpu_apic_output;
 
 /* On the vCPU's own CPU, VMCS current: the mailbox's content into APIC, nmi_pending, INIT and start-up. */
 void vcpu_take_mail(struct vcpu *vcpu);

@@ -17,7 +17,8 @@
 #define MAIL_NMI BIT(0)
 #define MAIL_INIT BIT(1)
 #define MAIL_SIPI BIT(2)        /* the vector is in sipi_vector */
-#define MAIL_EXTINT BIT(3)      /* the PIC's output has changed: look at it */
+#define MAIL_EXTINT BIT(3)      /* an ExtINT message: the next interrupt of the PIC is for it */
+#define MAIL_LINT0 BIT(6)       /* the PIC's output has risen: look at it */
 #define MAIL_TIME BIT(5)        /* vm->platform_deadline is sooner than it was: look at it before you sleep */
 #define MAIL_VECTORS BIT(4)     /* there are bits in irr */
 

@@ -13,6 +13,8 @@ void platform_init(struct vm *vm)
     platform->pci_present = pci_slots_of(&vm->config);
     for (unsigned slot = 0; slot < PCI_SLOTS; slot++)
         pci_function_reset(&platform->pci[slot]);
+    pic_reset(&platform->pic);
+    ioapic_reset(&platform->ioapic, (uint8_t)vm->config.vcpus); /* no APIC ID of a processor's */
 }
 
 uint64_t platform_next_deadline(const struct vm *vm)

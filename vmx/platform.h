@@ -11,7 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "kernel/lib/pod_config.h"
+#include "vmx/devices/ioapic.h"
 #include "vmx/devices/pci.h"
+#include "vmx/devices/pic.h"
 #include "vmx/devices/uart.h"
 #include "vmx/fields.h"
 #include "vmx/pci_bus.h"
@@ -24,6 +26,8 @@ enum platform_end { PLATFORM_GOES_ON, PLATFORM_EXIT_CODE, PLATFORM_POWER_OFF, PL
 struct platform {
     struct uart uart;                           /* COM1 */
     struct pci_host pci_host;
+    struct pic pic;
+    struct ioapic ioapic;
     struct pci_function pci[PCI_SLOTS];
     /* not on the wire */
     uint32_t pci_present;                       /* a bit a slot: from the configuration */

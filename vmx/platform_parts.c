@@ -17,6 +17,8 @@ uint32_t platform_parts(struct platform *platform, const struct guest_config *co
     for (unsigned slot = 0; slot < PCI_SLOTS; slot++)
         if (slots >> slot & 1)
             add_part(out, &count, &pci_function_section, &platform->pci[slot], slot);
+    add_part(out, &count, &pic_section, &platform->pic, 0);
+    add_part(out, &count, &ioapic_section, &platform->ioapic, 0);
     return count;
 }
 

@@ -6,5 +6,6 @@
 
 extern const struct bus_ops uart_ports, exit_port;
 extern const struct bus_ops pci_address_port, pci_data_port;    /* vmx/pci_bus.c */
+extern const struct bus_ops pic_master_ports, pic_slave_ports, pic_elcr_ports, ioapic_registers; /* interrupt_lines.c */
 
 #endif

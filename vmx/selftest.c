@@ -4,6 +4,7 @@
 #include "kernel/lib/util.h"
 #include "kernel/thread.h"
 #include "kernel/time.h"
+#include "vmx/apicv.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vm_internal.h"
@@ -57,6 +58,7 @@ static bool give_page(struct vm *vm, struct gpa gpa)
 static void take_all(struct vm *vm)
 {
     vm->page_missing = give_page;
+    apicv_reconsider(vm);
     if (!vm->memory.tracking)
         guest_memory_track_start(&vm->memory); /* without memory for it, the test is a weaker one */
     set_rights(vm, 0);
@@ -66,6 +68,7 @@ static void give_all(struct vm *vm)
 {
     set_rights(vm, EPT_RIGHTS);
     vm->page_missing = NULL;
+    apicv_reconsider(vm);
     guest_memory_track_stop(&vm->memory);
     vm_ept_changed(vm);
 }

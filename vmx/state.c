@@ -10,6 +10,7 @@
 #include "kernel/lib/util.h"
 #include "kernel/time.h"
 #include "vmx/cpuid.h"
+#include "vmx/interrupts.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vm_image.h"
@@ -42,7 +43,7 @@ static void capture_vcpu(void *arg)
 {
     struct vcpu_transfer *t = arg;
     vcpu_capture(t->vcpu, &t->image->state);
-    t->image->lapic = t->vcpu->lapic;
+    lapic_save(&t->vcpu->lapic, &t->image->lapic);
 }
 
 static void for_each_vcpu(struct vm *vm, struct vm_image *image, void (*fn)(void *))
@@ -89,7 +90,8 @@ static void apply_vcpu(void *arg)
 {
     struct vcpu_transfer *t = arg;
     vcpu_apply(t->vcpu, &t->image->state);
-    t->vcpu->lapic = t->image->lapic;
+    lapic_load(&t->vcpu->lapic, &t->image->lapic);
+    vcpu_publish_route(t->vcpu);
 }
 
 /* On vm->cpu. The clock stands at the saved value from now on until vm_set_guest_tsc moves it. */
@@ -116,6 +118,7 @@ static void apply_image(struct vm *vm, struct vm_image *image, bool ended)
     for_each_vcpu(vm, image, apply_vcpu);
     spinlock_acquire(&vm->device_lock);
     vm->platform = image->platform;
+    vm_lines_loaded(vm);
     spinlock_release(&vm->device_lock);
     cpu_call(vm->cpu, apply_clock, &(struct clock_transfer){ vm, image });
 }

@@ -17,6 +17,7 @@
 #include "mm/page.h"
 #include "mm/paging.h"
 #include "vmx/interrupts.h"
+#include "vmx/apicv.h"
 #include "vmx/vm.h"
 #include "vmx/vmx.h"
 
@@ -52,7 +53,7 @@ static void write_controls(struct vcpu *vcpu)
     vmcs_write(VM_EXIT_MSR_LOAD_COUNT, 0);
     vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, 0);
     vmcs_write(VM_ENTRY_INTERRUPTION_INFORMATION, 0);
-    vmcs_write(ADDRESS_OF_MSR_BITMAPS, vmx_msr_bitmap().raw);
+    vmcs_write(ADDRESS_OF_MSR_BITMAPS, vmx_msr_bitmap(false).raw);
     vmcs_write(EPT_POINTER, ept_pointer(&vcpu->vm->memory.ept));
     if (vcpu->vpid)
         vmcs_write(VIRTUAL_PROCESSOR_ID, vcpu->vpid);
@@ -96,6 +97,7 @@ static void init_vmcs(struct vcpu *vcpu)
     vcpu_make_current(vcpu);
     write_controls(vcpu);
     write_host_state();
+    vcpu_apicv_init(vcpu);
     /* The root table's frame, and the VPID, may have been another machine's before. */
     vmx_invalidate_ept(ept_pointer(&vcpu->vm->memory.ept));
     if (vcpu->vpid)
@@ -106,19 +108,20 @@ static void init_vmcs(struct vcpu *vcpu)
 static enum err alloc(struct vcpu **out)
 {
     struct vcpu *vcpu = calloc(1, sizeof *vcpu);
-    struct hpa xsave = { 0 };
-    if (!vcpu || page_alloc_zeroed(0, &vcpu->vmcs) != OK) {
-        free(vcpu);
-        return ERR_NO_MEMORY;
+    struct hpa xsave = { 0 }, apic = { 0 };
+    if (vcpu && page_alloc_zeroed(0, &vcpu->vmcs) == OK && page_alloc_zeroed(XSAVE_AREA_ORDER, &xsave) == OK &&
+        page_alloc_zeroed(0, &apic) == OK) {
+        vcpu->xsave = hpa_to_virt(xsave);
+        lapic_attach(&vcpu->lapic, hpa_to_virt(apic), &vcpu_apic_output, vcpu);
+        *out = vcpu;
+        return OK;
     }
-    if (page_alloc_zeroed(XSAVE_AREA_ORDER, &xsave) != OK) {
+    if (xsave.raw)
+        page_free(xsave, XSAVE_AREA_ORDER);
+    if (vcpu && vcpu->vmcs.raw)
         page_free(vcpu->vmcs, 0);
-        free(vcpu);
-        return ERR_NO_MEMORY;
-    }
-    vcpu->xsave = hpa_to_virt(xsave);
-    *out = vcpu;
-    return OK;
+    free(vcpu);
+    return ERR_NO_MEMORY;
 }
 
 /* VPID 0 is the host's (SDM 29.1). A machine's slot in the table is its own, so no two live vCPUs share one. */
@@ -137,7 +140,7 @@ enum err vcpu_create(struct vcpu **out, struct vm *vm, uint32_t index)
     vcpu->cpu = cpu_this();
     vcpu->vpid = vmx_controls_get()->vpid ? choose_vpid(vm, index) : 0;
     vcpu->lapic_deadline = UINT64_MAX;
-    lapic_reset(&vcpu->lapic, index, index == 0);
+    lapic_reset(&vcpu->lapic, index, index == 0, APIC_X2APIC);
     vcpu_publish_route(vcpu);
     init_vmcs(vcpu);
     *out = vcpu;
@@ -151,6 +154,7 @@ void vcpu_destroy(struct vcpu *vcpu)
     vcpu_forget(vcpu);
     page_free(vcpu->vmcs, 0);
     page_free(virt_to_hpa(vcpu->xsave), XSAVE_AREA_ORDER);
+    page_free(virt_to_hpa(vcpu->lapic.page), 0);
     free(vcpu);
 }
 

@@ -68,6 +68,8 @@ struct vcpu {
     bool inject_work;                   /* vcpu_inject has something to look at */
     bool nmi_pending;
     struct vcpu_event event;
+    bool extint_message;                /* an ExtINT message came: the PIC's next interrupt is for this vCPU */
+    uint32_t pic_event;                 /* acknowledged by the PIC and not yet injected, as VM-entry information; 0: none */
     uint32_t activity;                  /* ACTIVITY_ACTIVE; _HLT, _WAIT_FOR_SIPI: waits, outside guest mode */
     uint32_t primary_controls;          /* as the VMCS has them */
     bool clock_changed;                 /* TSC_OFFSET and TSC_MULTIPLIER are to be written again */

@@ -11,6 +11,7 @@
 #include "kernel/log.h"
 #include "kernel/thread.h"
 #include "kernel/time.h"
+#include "vmx/apicv.h"
 #include "vmx/load.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm_internal.h"
@@ -207,6 +208,7 @@ static void free_vm(struct vm *vm)
     vm_release_watchers(vm);
     end_vcpus(vm);
     vm_console_flush(vm);
+    apicv_destroy(vm);
     if (vm->memory.size > 0)
         guest_memory_destroy(&vm->memory);
     free(vm);
@@ -263,6 +265,8 @@ static enum err build(struct vm **out, const struct guest_config *config, const 
     if (e != OK)
         vm->memory.size = 0;
     else
+        e = apicv_create(vm);
+    if (e == OK)
         e = furnish(vm, plan);
     if (e != OK) {
         snprintf(why, why_size, "%s, while it was made", err_name(e));

@@ -79,6 +79,8 @@ struct vm {
     _Atomic bool end_untold;             /* it halted, and neither log nor watchers know yet (stop.c) */
     struct spinlock end_lock;            /* who writes the reason */
     struct spinlock device_lock;         /* platform, console, input, changes of state; any CPU, held briefly */
+    struct hpa apic_access;              /* the APIC-access page; 0: none (vmx/apicv.h) */
+    _Atomic bool pic_output;             /* INTR of the PIC; changes under device_lock */
     struct apic_route routes[VCPUS_MAX]; /* what each vCPU's APIC listens to; any CPU */
     _Atomic uint32_t lowest_turn;        /* of lowest-priority messages */
     /* Host TSC at which the devices' timers want to be looked at, by vCPU 0; UINT64_MAX: never. */

@@ -18,7 +18,7 @@
 
 struct vcpu_image {
     struct vcpu_state state;
-    struct lapic lapic;
+    struct lapic_state lapic;
 };
 
 /* Where the guest's serial output stands: whoever reads it goes on at this byte on the target. */

@@ -12,6 +12,7 @@
 #include "kernel/lib/util.h"
 #include "kernel/log.h"
 #include "mm/page.h"
+#include "vmx/apicv.h"
 #include "vmx/caps.h"
 #include "vmx/cpuid.h"
 #include "vmx/exits/exits.h"
@@ -25,14 +26,14 @@ static struct vmx_controls controls;
 static bool available;
 static char reason[REASON_MAX] = "vmx_init has not run";
 static uint64_t host_xcr0;
-static struct hpa msr_bitmap;
+static struct hpa msr_bitmaps[2]; /* with x2APIC registers that exit, and without */
 
 bool vmx_available(void) { return available; }
 const char *vmx_unavailable_reason(void) { return available ? "" : reason; }
 const struct vmx_controls *vmx_controls_get(void) { return &controls; }
 bool vmx_has_tsc_scaling(void) { return available && controls.tsc_scaling; }
 uint64_t vmx_host_xcr0(void) { return host_xcr0; }
-struct hpa vmx_msr_bitmap(void) { return msr_bitmap; }
+struct hpa vmx_msr_bitmap(bool x2apic) { return msr_bitmaps[x2apic]; }
 struct vmx_cpu *vmx_cpu_this(void) { return cpu_this()->vmx; }
 
 void vmx_invalidate_ept(uint64_t eptp)
@@ -96,7 +97,7 @@ static bool same_controls(const struct vmx_controls *a, const struct vmx_control
 {
     return a->pin == b->pin && a->primary == b->primary && a->secondary == b->secondary && a->exit == b->exit &&
            a->entry == b->entry && a->vmcs_revision == b->vmcs_revision && a->cr0_fixed0 == b->cr0_fixed0 &&
-           a->cr4_fixed0 == b->cr4_fixed0 && a->preemption_timer_shift == b->preemption_timer_shift;
+           a->cr4_fixed0 == b->cr4_fixed0 && a->apicv == b->apicv && a->preemption_timer_shift == b->preemption_timer_shift;
 }
 
 static void same_controls_here(struct cpu_start *start)
@@ -104,7 +105,7 @@ static void same_controls_here(struct cpu_start *start)
     struct vmx_caps caps;
     struct vmx_controls here;
     vmx_caps_read(&caps);
-    start->result = vmx_controls_negotiate(&caps, &here, start->why, sizeof start->why);
+    start->result = vmx_controls_negotiate(&caps, apicv_is_allowed(), &here, start->why, sizeof start->why);
     if (start->result == OK && !same_controls(&here, &controls)) {
         snprintf(start->why, sizeof start->why, "CPU %u has other VMX capabilities than CPU 0", cpu_this()->index);
         start->result = ERR_UNSUPPORTED;
@@ -166,13 +167,15 @@ static enum err start_all_cpus(void)
     return OK;
 }
 
-static enum err make_msr_bitmap(void)
+static enum err make_msr_bitmaps(void)
 {
-    if (page_alloc_zeroed(0, &msr_bitmap) != OK) {
-        snprintf(reason, sizeof reason, "out of memory for the MSR bitmaps");
-        return ERR_NO_MEMORY;
+    for (unsigned x2apic = 0; x2apic < ARRAY_SIZE(msr_bitmaps); x2apic++) {
+        if (page_alloc_zeroed(0, &msr_bitmaps[x2apic]) != OK) {
+            snprintf(reason, sizeof reason, "out of memory for the MSR bitmaps");
+            return ERR_NO_MEMORY;
+        }
+        msr_fill_bitmap(hpa_to_virt(msr_bitmaps[x2apic]), controls.rdtscp, x2apic);
     }
-    msr_fill_bitmap(hpa_to_virt(msr_bitmap), controls.rdtscp);
     return OK;
 }
 
@@ -180,10 +183,10 @@ enum err vmx_init(void)
 {
     struct vmx_caps caps;
     vmx_caps_read(&caps);
-    enum err e = vmx_controls_negotiate(&caps, &controls, reason, sizeof reason);
+    enum err e = vmx_controls_negotiate(&caps, apicv_is_allowed(), &controls, reason, sizeof reason);
     if (e == OK) {
         host_xcr0 = choose_xcr0();
-        e = make_msr_bitmap();
+        e = make_msr_bitmaps();
     }
     if (e == OK)
         e = start_all_cpus();
@@ -192,8 +195,9 @@ enum err vmx_init(void)
         return ERR_UNSUPPORTED;
     }
     available = true;
-    log_info("vmx", "VT-x on %u CPU(s): EPT with A/D bits, unrestricted guest%s%s%s; XCR0 0x%llx", cpu_count(),
+    log_info("vmx", "VT-x on %u CPU(s): EPT with A/D bits, unrestricted guest%s%s%s%s; XCR0 0x%llx", cpu_count(),
              controls.vpid ? ", VPID" : "", controls.tsc_scaling ? ", TSC scaling" : "",
+             controls.apicv ? ", APIC virtualization" : ", APICs in software",
              controls.pml ? ", PML (unused)" : "", (unsigned long long)host_xcr0);
     return OK;
 }

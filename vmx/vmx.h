@@ -24,7 +24,11 @@ struct vmx_cpu *vmx_cpu_this(void);
 const struct vmx_controls *vmx_controls_get(void);
 bool vmx_has_tsc_scaling(void);
 uint64_t vmx_host_xcr0(void);           /* XSAVE components that guests use, of XCR0_OFFERED; 0: no XSAVE */
-struct hpa vmx_msr_bitmap(void);        /* one for all vCPUs: the same MSRs are free for every guest */
+/*
+ * For all vCPUs: the same MSRs are free for every guest. x2apic: for one whose x2APIC registers the processor
+ * virtualizes.
+ */
+struct hpa vmx_msr_bitmap(bool x2apic);
 
 /*
  * SDM 29.4.3.4 "Guidelines for Use of the INVEPT Instruction": after an EPT entry loses permission or an accessed

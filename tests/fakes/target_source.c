@@ -153,7 +153,7 @@ void pod_send_state(uint32_t index)
     uint8_t *bytes = malloc(size);
     for (uint32_t v = 0; v < config.vcpus; v++) {
         vcpu_state_reset(&image->vcpus[v].state, 0x8000);
-        lapic_reset(&image->vcpus[v].lapic, v, v == 0);
+        fake_apic_state(&image->vcpus[v].lapic, v);
     }
     uart_reset(&image->platform.uart);
     image->clock = (struct state_clock){ 1000, HZ };

@@ -9,7 +9,9 @@
 #include "kernel/arch/msr.h"
 #include "kernel/lib/util.h"
 #include "vmx/cpuid.h"
+#include "vmx/devices/ioapic.h"
 #include "vmx/devices/lapic.h"
+#include "vmx/devices/pic.h"
 #include "vmx/devices/uart.h"
 #include "vmx/policy.h"
 #include "vmx/vcpu_state.h"
@@ -17,7 +19,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct section *const sections[] = {
-    &lapic_section, &uart_section, &gpr_section,   &segments_section, &control_section,
+    &lapic_section, &uart_section, &pic_section, &ioapic_section, &gpr_section,   &segments_section, &control_section,
     &debug_section, &msr_section,  &xsave_section, &events_section,   &clock_section,
 };
 #define OBJECT_MAX 8192
@@ -43,9 +45,18 @@ static void reload(const struct section *section, const void *object)
  * Register accesses of all kinds, driven by the same bytes: what a guest may do to the device that was
  * loaded.
  */
-static void drive_lapic(struct lapic *lapic, const uint8_t *data, size_t size)
+static void ignore_message(void *context, const struct apic_message *message) { (void)context, (void)message; }
+static void ignore_eoi(void *context, uint8_t vector) { (void)context, (void)vector; }
+
+static void drive_lapic(struct lapic_state *state, const uint8_t *data, size_t size)
 {
-    uint64_t now = lapic->timer_due, value;
+    static const struct lapic_output output = { ignore_message, ignore_eoi };
+    static _Alignas(LAPIC_PAGE_SIZE) uint8_t page[LAPIC_PAGE_SIZE];
+    struct lapic live, *lapic = &live;
+    uint64_t now = state->timer_due, value;
+
+    lapic_attach(lapic, page, &output, NULL);
+    lapic_load(lapic, state);
 
     for (size_t i = 0; i + 4 <= size; i += 4) {
         uint32_t msr = IA32_X2APIC_BASE + (data[i] & 0x3f);
@@ -54,6 +65,8 @@ static void drive_lapic(struct lapic *lapic, const uint8_t *data, size_t size)
         now += (uint64_t)data[i + 3] << (data[i] >> 6) * 8;
         lapic_msr_read(lapic, msr, now, &value);
         lapic_msr_write(lapic, msr, now, data[i + 1] | (uint64_t)data[i + 2] << 16);
+        lapic_mmio_read(lapic, (uint32_t)data[i] << 4, now);
+        lapic_mmio_write(lapic, (uint32_t)data[i] << 4, now, data[i + 1] | (uint32_t)data[i + 2] << 16);
         vector = lapic_pending_vector(lapic);
         require(vector == -1 || (vector >= 16 && vector < 256));
         if (vector >= 0)
@@ -61,6 +74,7 @@ static void drive_lapic(struct lapic *lapic, const uint8_t *data, size_t size)
         lapic_advance(lapic, now);
         require(lapic->timer_due == 0 || lapic->timer_due > now || now == UINT64_MAX);
     }
+    lapic_save(lapic, state);
 }
 
 static void drive_uart(struct uart *uart, const uint8_t *data, size_t size)
@@ -77,7 +91,7 @@ static void drive_uart(struct uart *uart, const uint8_t *data, size_t size)
 
 static void try_section(const struct section *section, const uint8_t *data, size_t size)
 {
-    static union { uint8_t bytes[OBJECT_MAX]; uint64_t align; struct lapic lapic; struct uart uart; } object;
+    static union { uint8_t bytes[OBJECT_MAX]; uint64_t align; struct lapic_state lapic; struct uart uart; } object;
     char why[160] = "";
 
     require(section->struct_size <= OBJECT_MAX && section_wire_size(section) <= OBJECT_MAX);

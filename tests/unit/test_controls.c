@@ -63,7 +63,7 @@ static int load_recordings(void **state)
 static enum err negotiate(const struct vmx_caps *caps, struct vmx_controls *c, char why[256])
 {
     why[0] = 0;
-    return vmx_controls_negotiate(caps, c, why, 256);
+    return vmx_controls_negotiate(caps, true, c, why, 256);
 }
 
 static void check_word(const struct machine *m, uint32_t value, uint64_t permissions)
@@ -162,6 +162,56 @@ static void each_allowed_1_bit_taken_away(void **state)
     assert_in_range(refused, 15, 40);
 }
 
+#define APICV_SECONDARY (SECONDARY_APIC_REGISTER_VIRTUALIZATION | SECONDARY_VIRTUAL_INTERRUPT_DELIVERY)
+#define CR8_EXITING (PRIMARY_CR8_LOAD_EXITING | PRIMARY_CR8_STORE_EXITING)
+
+static void check_apicv(const struct vmx_controls *c, bool apicv)
+{
+    assert_int_equal(c->apicv, apicv);
+    assert_int_equal(c->primary & PRIMARY_USE_TPR_SHADOW, apicv ? PRIMARY_USE_TPR_SHADOW : 0);
+    assert_int_equal(c->primary & CR8_EXITING, apicv ? 0 : CR8_EXITING);
+    assert_int_equal(c->secondary & APICV_SECONDARY, apicv ? APICV_SECONDARY : 0);
+    /* These follow from the mode of a vCPU's APIC. */
+    assert_int_equal(c->secondary & (SECONDARY_VIRTUALIZE_APIC_ACCESSES | SECONDARY_VIRTUALIZE_X2APIC_MODE), 0);
+}
+
+/* APIC virtualization is used whole or not at all, and not against the operator's will. */
+static void apic_virtualization_is_all_or_nothing(void **state)
+{
+    (void)state;
+    static const struct { uint32_t msr, bit; } members[] = {
+        { IA32_VMX_TRUE_PROCBASED_CTLS, PRIMARY_USE_TPR_SHADOW },
+        { IA32_VMX_PROCBASED_CTLS2, SECONDARY_VIRTUALIZE_APIC_ACCESSES },
+        { IA32_VMX_PROCBASED_CTLS2, SECONDARY_VIRTUALIZE_X2APIC_MODE },
+        { IA32_VMX_PROCBASED_CTLS2, SECONDARY_APIC_REGISTER_VIRTUALIZATION },
+        { IA32_VMX_PROCBASED_CTLS2, SECONDARY_VIRTUAL_INTERRUPT_DELIVERY },
+    };
+    struct vmx_controls c;
+    char why[256];
+    for (unsigned set = 0; set < 1u << 5; set++) { /* every set of them that is missing */
+        struct vmx_caps caps = machine_named("bochs:corei7_icelake_u")->caps;
+        for (unsigned i = 0; i < 5; i++)
+            if (set >> i & 1)
+                *cap_member(&caps, members[i].msr) &= ~((uint64_t)members[i].bit << 32);
+        assert_int_equal(negotiate(&caps, &c, why), OK);
+        check_apicv(&c, set == 0);
+        assert_int_equal(vmx_controls_negotiate(&caps, false, &c, why, sizeof why), OK);
+        check_apicv(&c, false);
+    }
+    for (unsigned i = 0; i < 5; i++) { /* one that cannot be turned off is refused, wanted or not */
+        struct vmx_caps caps = machine_named("bochs:corei7_icelake_u")->caps;
+        *cap_member(&caps, members[i].msr) |= members[i].bit;
+        assert_int_equal(vmx_controls_negotiate(&caps, i % 2, &c, why, sizeof why), ERR_UNSUPPORTED);
+        assert_non_null(strstr(why, "cannot turn off"));
+    }
+    for (unsigned i = 0; i < machine_count; i++) {
+        const char *name = machines[i].name;
+        bool lacks_it = strcmp(name, "silicon:broadwell_ult") == 0 || strcmp(name, "silicon:corei3_cnl") == 0;
+        assert_int_equal(negotiate(&machines[i].caps, &c, why), OK);
+        check_apicv(&c, !lacks_it);
+    }
+}
+
 /* A control that is forbidden or switched becomes one that must be 1: refused by name. */
 static void controls_that_cannot_be_turned_off(void **state)
 {
@@ -220,7 +270,7 @@ static void refusal_leaves_out_alone_and_bounds_hold(void **state)
     char why[4] = "xyz";
     memset(&c, 0x5a, sizeof c);
     untouched = c;
-    assert_int_equal(vmx_controls_negotiate(&caps, &c, why, sizeof why), ERR_UNSUPPORTED);
+    assert_int_equal(vmx_controls_negotiate(&caps, true, &c, why, sizeof why), ERR_UNSUPPORTED);
     assert_memory_equal(&c, &untouched, sizeof c);
     assert_int_equal(why[3], 0);
 }
@@ -231,6 +281,7 @@ int main(void)
         cmocka_unit_test(every_recorded_machine_is_served),
         cmocka_unit_test(features_differ_as_recorded),
         cmocka_unit_test(no_vtx_and_locked_vtx_are_said),
+        cmocka_unit_test(apic_virtualization_is_all_or_nothing),
         cmocka_unit_test(each_allowed_1_bit_taken_away),
         cmocka_unit_test(controls_that_cannot_be_turned_off),
         cmocka_unit_test(without_true_controls),

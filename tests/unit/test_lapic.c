@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 #include "kernel/arch/msr.h"
@@ -37,8 +38,38 @@
 #define DIVIDE_BY_1 0xbu
 #define TIMER_VECTOR 0x40u
 #define ERROR_VECTOR 0x50u
+#define SHORT_PERIOD 4096u   /* periods below this are looked at so much late, to leave the guest time */
 
 static struct lapic apic;
+static _Alignas(LAPIC_PAGE_SIZE) uint8_t page[LAPIC_PAGE_SIZE];
+
+/* What left the APIC. */
+static struct apic_message sent;
+static unsigned sent_count, eoi_count;
+static uint8_t eoi_vector;
+
+static void note_message(void *context, const struct apic_message *message)
+{
+    assert_ptr_equal(context, &apic);
+    sent = *message;
+    sent_count++;
+}
+
+static void note_eoi(void *context, uint8_t vector)
+{
+    assert_ptr_equal(context, &apic);
+    eoi_vector = vector;
+    eoi_count++;
+}
+
+static void reset(uint32_t id, bool bootstrap, enum apic_mode mode)
+{
+    static const struct lapic_output output = { note_message, note_eoi };
+
+    lapic_attach(&apic, page, &output, &apic);
+    lapic_reset(&apic, id, bootstrap, mode);
+    sent_count = eoi_count = 0;
+}
 
 static uint64_t rd_at(uint32_t msr, uint64_t now)
 {
@@ -67,15 +98,18 @@ static void wr(uint32_t msr, uint64_t value)
 static void gp(uint32_t msr, uint64_t value)
 {
     struct lapic before = apic;
+    uint8_t page_before[LAPIC_PAGE_SIZE];
 
+    memcpy(page_before, page, sizeof(page));
     assert_false(lapic_msr_write(&apic, msr, 0, value));
     assert_memory_equal(&apic, &before, sizeof(apic));
+    assert_memory_equal(page, page_before, sizeof(page));
 }
 
 static int setup(void **state)
 {
     (void)state;
-    lapic_reset(&apic, 0, true);
+    reset(0, true, APIC_X2APIC);
     wr(SVR, ENABLED);
     wr(DIVIDE, DIVIDE_BY_1);
     return 0;
@@ -97,7 +131,7 @@ static bool in_service(uint8_t vector)
 static void test_reset(void **state)
 {
     (void)state;
-    lapic_reset(&apic, 3, false);
+    reset(3, false, APIC_X2APIC);
     assert_int_equal(rd(IA32_APIC_BASE), 0xfee00c00);
     assert_int_equal(rd(0x802), 3);
     assert_int_equal(rd(SVR), 0xff);
@@ -108,7 +142,7 @@ static void test_reset(void **state)
     assert_int_equal(rd(TPR) | rd(PPR) | rd(ICR) | rd(INITIAL_COUNT) | rd(CURRENT_COUNT) | rd(DIVIDE), 0);
     assert_int_equal(lapic_next_deadline(&apic), UINT64_MAX);
     assert_int_equal(lapic_pending_vector(&apic), -1);
-    lapic_reset(&apic, 0, true);
+    reset(0, true, APIC_X2APIC);
     assert_int_equal(rd(IA32_APIC_BASE), 0xfee00d00);
 }
 
@@ -186,26 +220,212 @@ static void test_logical_id(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
-        lapic_reset(&apic, ids[i].id, false);
+        reset(ids[i].id, false, APIC_X2APIC);
         assert_int_equal(rd(LDR), ids[i].ldr);
     }
 }
 
-/* Only x2APIC mode is offered: whatever leaves it raises #GP(0), and so does every reserved bit. */
-static void test_apic_base(void **state)
+/* Figure 11-27 "Local x2APIC State Transitions with IA32_APIC_BASE, INIT, and Reset": what is no arrow is #GP(0). */
+static void test_modes(void **state)
 {
-    const uint64_t good = 0xfee00d00;
+    static const uint64_t bits[] = { [APIC_DISABLED] = 0, [APIC_XAPIC] = BIT(11), [APIC_X2APIC] = BIT(11) | BIT(10) };
+    static const bool legal[3][3] = {
+        [APIC_DISABLED] = { [APIC_DISABLED] = true, [APIC_XAPIC] = true },
+        [APIC_XAPIC] = { true, true, true },
+        [APIC_X2APIC] = { [APIC_DISABLED] = true, [APIC_X2APIC] = true },
+    };
 
     (void)state;
-    wr(IA32_APIC_BASE, good);
-    gp(IA32_APIC_BASE, good & ~BIT(10));            /* x2APIC -> xAPIC: illegal */
-    gp(IA32_APIC_BASE, good & ~BIT(11));            /* EXTD without EN: invalid */
-    gp(IA32_APIC_BASE, good & ~(BIT(10) | BIT(11))); /* disabling: there would be no way back */
-    for (unsigned bit = 0; bit < 64; bit++)
-        if (bit != 8)
-            gp(IA32_APIC_BASE, good ^ BIT(bit));
-    wr(IA32_APIC_BASE, good ^ BIT(8));
-    assert_int_equal(rd(IA32_APIC_BASE), good ^ BIT(8));
+    for (enum apic_mode from = APIC_DISABLED; from <= APIC_X2APIC; from++) {
+        for (enum apic_mode to = APIC_DISABLED; to <= APIC_X2APIC; to++) {
+            reset(5, true, from);
+            assert_int_equal(rd(IA32_APIC_BASE), 0xfee00100 | bits[from]);
+            assert_int_equal(lapic_msr_write(&apic, IA32_APIC_BASE, 0, 0xfee00000 | bits[to]), legal[from][to]);
+            assert_int_equal(lapic_mode(&apic), legal[from][to] ? to : from);
+        }
+        reset(5, true, from);
+        gp(IA32_APIC_BASE, 0xfee00000 | BIT(10)); /* EXTD without EN */
+        for (unsigned bit = 0; bit < 64; bit++)
+            if (bit != 8 && (bit < 10 || bit > 51))
+                gp(IA32_APIC_BASE, (0xfee00000 | bits[from]) ^ BIT(bit));
+    }
+}
+
+/* 11.12.5.1: the registers survive the step to x2APIC mode, in its forms; disabling loses them. */
+static void test_registers_in_transition(void **state)
+{
+    (void)state;
+    reset(5, false, APIC_XAPIC);
+    lapic_mmio_write(&apic, 0xf0, 0, ENABLED);
+    lapic_mmio_write(&apic, 0x80, 0, 0x20);
+    lapic_mmio_write(&apic, 0xd0, 0, 0x08000000);
+    lapic_mmio_write(&apic, 0x310, 0, 0x09000000);
+    lapic_set_irr(&apic, 0x77, true);
+    assert_int_equal(lapic_mmio_read(&apic, 0x20, 0), 5u << 24);
+    assert_int_equal(lapic_mmio_base(&apic), 0xfee00000);
+    wr(IA32_APIC_BASE, 0xfee00c00);
+    assert_int_equal(lapic_mmio_base(&apic), 0);
+    assert_int_equal(lapic_mmio_read(&apic, 0x20, 0), 0);
+    assert_int_equal(rd(0x802), 5);
+    assert_int_equal(rd(LDR), 1u << 5);
+    assert_int_equal(rd(TPR), 0x20);
+    assert_int_equal(rd(SVR), ENABLED);
+    assert_int_equal(rd(ICR), 0);
+    assert_true(requested(0x77));
+    apic.changed = 0;
+    wr(IA32_APIC_BASE, 0xfee00000);
+    assert_int_equal(apic.changed, LAPIC_CHANGED_REQUESTS | LAPIC_CHANGED_TRIGGERS | LAPIC_CHANGED_MODE |
+                                       LAPIC_CHANGED_ROUTE);
+    gp(0x802, 0);
+    wr(IA32_APIC_BASE, 0xfee00800);
+    assert_int_equal(lapic_mmio_read(&apic, 0x80, 0), 0);
+    assert_int_equal(lapic_mmio_read(&apic, 0xe0, 0), 0xffffffff);
+    assert_int_equal(lapic_pending_vector(&apic), -1);
+}
+
+/* 11.4.7.3: INIT resets, but for ID, mode and base. */
+static void test_init(void **state)
+{
+    (void)state;
+    wr(TPR, 0x50);
+    wr(LVT_TIMER, DEADLINE | TIMER_VECTOR);
+    wr(IA32_TSC_DEADLINE, 5000);
+    lapic_set_irr(&apic, 0x60, true);
+    lapic_init_signal(&apic);
+    assert_int_equal(rd(IA32_APIC_BASE), 0xfee00d00);
+    assert_int_equal(rd(TPR) | rd(IRR + 3) | rd(IA32_TSC_DEADLINE), 0);
+    assert_int_equal(rd(LVT_TIMER), MASKED);
+    assert_int_equal(rd(SVR), 0xff);
+}
+
+/* ---- registers in memory (xAPIC mode) ---- */
+
+static uint32_t mr(uint32_t offset)
+{
+    return lapic_mmio_read(&apic, offset, 0);
+}
+
+static void mw(uint32_t offset, uint32_t value)
+{
+    lapic_mmio_write(&apic, offset, 0, value);
+}
+
+/* Table 11-1 "Local APIC Register Address Map": what a store of all ones leaves. */
+static void test_memory_registers(void **state)
+{
+    static const struct { uint32_t offset, ones, zeros; } registers[] = {
+        { 0x20, 0x25000000, 0x25000000 }, { 0x30, 0x50014, 0x50014 }, { 0x80, 0xff, 0 }, { 0x90, 0, 0 }, { 0xa0, 0, 0 },
+        { 0xc0, 0, 0 }, { 0xd0, 0xff000000, 0 }, { 0xe0, 0xffffffff, 0x0fffffff }, { 0xf0, 0x3ff, 0 }, { 0x100, 0, 0 },
+        { 0x310, 0xff000000, 0 }, { 0x320, 0x100ff, 0x10000 }, { 0x330, 0x107ff, 0x10000 }, { 0x340, 0x107ff, 0x10000 },
+        { 0x350, 0x1a7ff, 0x10000 }, { 0x360, 0x1a7ff, 0x10000 }, { 0x370, 0x100ff, 0x10000 },
+        { 0x380, 0xffffffff, 0 }, { 0x390, 0, 0 }, { 0x3e0, 0xb, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(registers); i++) {
+        reset(0x25, false, APIC_XAPIC);
+        mw(registers[i].offset, 0xffffffff);
+        assert_int_equal(mr(registers[i].offset), registers[i].ones);
+        mw(registers[i].offset, 0);
+        assert_int_equal(mr(registers[i].offset), registers[i].zeros);
+        assert_int_equal(mr(registers[i].offset + 4), 0);
+    }
+    for (uint32_t msr = 0x800; msr < 0x840; msr++)
+        gp(msr, 0);
+}
+
+/* 11.5.3: an access to a register that is not there is an error. */
+static void test_illegal_register_address(void **state)
+{
+    (void)state;
+    reset(0, false, APIC_XAPIC);
+    mw(0xf0, ENABLED);
+    mw(0x370, ERROR_VECTOR);
+    assert_int_equal(mr(0x40), 0);
+    assert_int_equal(lapic_pending_vector(&apic), ERROR_VECTOR);
+    mw(0x280, 1234);
+    assert_int_equal(mr(0x280), 1u << 7);
+    mw(0x2f0, 0x10000); /* LVT CMCI: not announced */
+    mw(0x280, 0);
+    assert_int_equal(mr(0x280), 1u << 7);
+    mw(0x3f0, 0x77);    /* SELF IPI: of x2APIC mode */
+    mw(0x280, 0);
+    assert_int_equal(mr(0x280), 1u << 7);
+    mw(0xffc, 0);
+    assert_int_equal(mr(0xff0), 0);
+}
+
+static void test_memory_icr(void **state)
+{
+    (void)state;
+    reset(1, false, APIC_XAPIC);
+    mw(0xf0, ENABLED);
+    mw(0x310, 0x09000000);
+    assert_int_equal(sent_count, 0);
+    mw(0x300, 0xffff1077 & ~0xc0000u); /* reserved bits and delivery status are lost */
+    assert_int_equal(mr(0x300), 0x77);
+    assert_int_equal(sent_count, 1);
+    assert_int_equal(sent.destination, 9);
+    mw(0x310, 0xff000000);
+    mw(0x300, 0x878); /* logical */
+    assert_int_equal(sent.destination, APIC_DESTINATION_BROADCAST);
+    assert_true(sent.logical);
+    mw(0x300, 0x40000 | 0x79); /* self: needs no message */
+    assert_int_equal(sent_count, 2);
+    assert_int_equal(lapic_pending_vector(&apic), 0x79);
+}
+
+/*
+ * The processor has stored, and exits (Vol. 3C, 30.4.3.3): page and model must be as after the same store through
+ * lapic_mmio_write.
+ */
+static void test_page_written(void **state)
+{
+    (void)state;
+    srand(1);
+    for (unsigned turn = 0; turn < 20000; turn++) {
+        struct lapic by_store;
+        uint8_t stored[LAPIC_PAGE_SIZE];
+        uint32_t offset = (uint32_t)rand() % 0x40 * 16, value = (uint32_t)rand() ^ (uint32_t)rand() << 16;
+
+        if (turn % 100 == 0)
+            reset(0x25, false, APIC_XAPIC);
+        if (turn % 7 == 0)
+            offset = 0xf0, value |= 0x100;
+        if (offset == 0xb0 || offset == 0x80 || (offset >= 0x100 && offset < 0x280) || offset == 0x390 ||
+            offset < 0x80 || offset == 0x90 || offset == 0xa0 || offset == 0xc0)
+            continue; /* virtualized in full, or no write leaves the processor */
+        struct lapic before = apic;
+        memcpy(stored, page, sizeof(page));
+        lapic_mmio_write(&apic, offset, turn, value);
+        by_store = apic;
+        apic = before;
+        uint8_t after_store[LAPIC_PAGE_SIZE];
+        memcpy(after_store, page, sizeof(page));
+        memcpy(page, stored, sizeof(page));
+        if (mr(offset) != 0 || offset >= 0x320 || offset == 0xd0 || offset == 0xe0 || offset == 0xf0 || offset == 0x300 ||
+            offset == 0x310) { /* a register that the processor lets be written */
+            apic = before;
+            memcpy(page, stored, sizeof(page));
+            if (offset == 0x3f0 || (offset > 0x390 && offset != 0x3e0) || (offset > 0x310 && offset < 0x320)) {
+                memcpy(page, after_store, sizeof(page));
+                apic = by_store;
+                continue;
+            }
+            memcpy(page + offset, &value, sizeof(value));
+            lapic_page_written(&apic, offset, turn);
+            assert_memory_equal(page, after_store, sizeof(page));
+            assert_memory_equal(&apic, &by_store, sizeof(apic));
+        } else {
+            memcpy(page, after_store, sizeof(page));
+            apic = by_store;
+        }
+    }
+    reset(0x25, false, APIC_XAPIC);
+    memset(page + 0x20, 0, 4);
+    lapic_page_written(&apic, 0x20, 0); /* the ID is not for software to change */
+    assert_int_equal(mr(0x20), 0x25000000);
+    lapic_page_written(&apic, 0xfff0, 0);
 }
 
 /* ---- interrupts ---- */
@@ -213,15 +433,15 @@ static void test_apic_base(void **state)
 static void test_accept_and_eoi(void **state)
 {
     (void)state;
-    lapic_set_irr(&apic, 0x31);
-    lapic_set_irr(&apic, 0x92);
+    lapic_set_irr(&apic, 0x31, false);
+    lapic_set_irr(&apic, 0x92, false);
     assert_int_equal(lapic_pending_vector(&apic), 0x92);
     lapic_accept(&apic, 0x92);
     assert_true(!requested(0x92) && in_service(0x92) && requested(0x31));
     assert_int_equal(lapic_pending_vector(&apic), -1); /* 31h waits for 92h */
-    lapic_set_irr(&apic, 0x9f);                        /* same class: waits too */
+    lapic_set_irr(&apic, 0x9f, false);                        /* same class: waits too */
     assert_int_equal(lapic_pending_vector(&apic), -1);
-    lapic_set_irr(&apic, 0xa0);                        /* higher class: nests */
+    lapic_set_irr(&apic, 0xa0, false);                        /* higher class: nests */
     assert_int_equal(lapic_pending_vector(&apic), 0xa0);
     lapic_accept(&apic, 0xa0);
     wr(EOI, 0); /* "clears the highest-priority bit in the ISR" */
@@ -236,10 +456,10 @@ static void test_accept_and_eoi(void **state)
 static void test_one_in_service_one_waiting(void **state)
 {
     (void)state;
-    lapic_set_irr(&apic, 0x40);
+    lapic_set_irr(&apic, 0x40, false);
     lapic_accept(&apic, 0x40);
-    lapic_set_irr(&apic, 0x40);
-    lapic_set_irr(&apic, 0x40);
+    lapic_set_irr(&apic, 0x40, false);
+    lapic_set_irr(&apic, 0x40, false);
     assert_int_equal(lapic_pending_vector(&apic), -1);
     wr(EOI, 0);
     assert_int_equal(lapic_pending_vector(&apic), 0x40);
@@ -272,7 +492,7 @@ static void test_tpr_holds_back(void **state)
         for (unsigned vector = 16; vector < 256; vector++) {
             setup(NULL);
             wr(TPR, class << 4 | 0xf);
-            lapic_set_irr(&apic, (uint8_t)vector);
+            lapic_set_irr(&apic, (uint8_t)vector, false);
             assert_int_equal(lapic_pending_vector(&apic), vector >> 4 > class ? (int)vector : -1);
         }
 }
@@ -286,7 +506,7 @@ static void test_illegal_vectors(void **state)
     (void)state;
     for (uint8_t vector = 0; vector < 16; vector++) {
         setup(NULL);
-        lapic_set_irr(&apic, vector);
+        lapic_set_irr(&apic, vector, false);
         assert_int_equal(rd(IRR), 0);
         wr(ESR, 0);
         assert_int_equal(rd(ESR), 1u << 6);
@@ -300,7 +520,7 @@ static void test_illegal_vectors(void **state)
 static void test_software_disable(void **state)
 {
     (void)state;
-    lapic_set_irr(&apic, 0x33);
+    lapic_set_irr(&apic, 0x33, false);
     for (uint32_t msr = 0x832; msr <= 0x837; msr++)
         wr(msr, 0x44);
     wr(SVR, 0xff);
@@ -310,7 +530,7 @@ static void test_software_disable(void **state)
         assert_int_equal(rd(msr), MASKED | 0x45);
     }
     assert_int_equal(lapic_pending_vector(&apic), 0x33);
-    lapic_set_irr(&apic, 0x60);
+    lapic_set_irr(&apic, 0x60, false);
     wr(SELF_IPI, 0x61);
     assert_false(requested(0x60) || requested(0x61));
     wr(SVR, ENABLED);
@@ -326,7 +546,7 @@ static void test_software_disable(void **state)
 static void test_esr(void **state)
 {
     (void)state;
-    lapic_set_irr(&apic, 3);
+    lapic_set_irr(&apic, 3, false);
     assert_int_equal(rd(ESR), 0); /* not before the write */
     wr(ESR, 0);
     assert_int_equal(rd(ESR), 1u << 6);
@@ -340,13 +560,13 @@ static void test_error_interrupt(void **state)
 {
     (void)state;
     wr(LVT_ERROR, ERROR_VECTOR);
-    lapic_set_irr(&apic, 3);
+    lapic_set_irr(&apic, 3, false);
     assert_true(requested(ERROR_VECTOR));
     lapic_accept(&apic, ERROR_VECTOR);
-    lapic_set_irr(&apic, 4);
+    lapic_set_irr(&apic, 4, false);
     assert_false(requested(ERROR_VECTOR));
     wr(ESR, 0);
-    lapic_set_irr(&apic, 5);
+    lapic_set_irr(&apic, 5, false);
     assert_true(requested(ERROR_VECTOR));
 }
 
@@ -354,7 +574,7 @@ static void test_error_interrupt_masked(void **state)
 {
     (void)state;
     wr(LVT_ERROR, MASKED | ERROR_VECTOR);
-    lapic_set_irr(&apic, 3);
+    lapic_set_irr(&apic, 3, false);
     assert_false(requested(ERROR_VECTOR));
 }
 
@@ -379,57 +599,136 @@ static void test_error_interrupt_illegal(void **state)
 
 static void test_fixed_ipi(void **state)
 {
-    static const struct { uint64_t icr; bool arrives; } ipis[] = {
-        { SELF, true }, { ALL, true }, { OTHERS, false },
-        { SELF | BIT(15), true },          /* level-triggered: treated as edge */
-        { SELF | TO(77), true },           /* a shorthand ignores the destination */
-        { TO(0x25), true }, { TO(0x24), false }, { TO(0), false }, { TO(0xffffffff), true },
-        { LOGICAL | TO(0x00020020), true }, { LOGICAL | TO(0x0002ffff), true }, { LOGICAL | TO(0x00020010), false },
-        { LOGICAL | TO(0x00030020), false }, { LOGICAL | TO(0), false }, { LOGICAL | TO(0xffffffff), true },
+    static const struct { uint64_t icr; bool to_itself, leaves; } ipis[] = {
+        { SELF, true, false }, { ALL, false, true }, { OTHERS, false, true },
+        { SELF | BIT(15), true, false },   /* level-triggered: treated as edge */
+        { SELF | TO(77), true, false },    /* a shorthand ignores the destination */
+        { TO(0x25), false, true }, { TO(0xffffffff), false, true }, { LOGICAL | TO(0x00020020), false, true },
+        { MODE(1) | TO(3), false, true },
     };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(ipis); i++) {
-        lapic_reset(&apic, 0x25, false);
+        reset(0x25, false, APIC_X2APIC);
         wr(SVR, ENABLED);
         wr(ICR, ipis[i].icr | 0x77);
-        assert_int_equal(requested(0x77), ipis[i].arrives);
+        assert_int_equal(requested(0x77), ipis[i].to_itself);
+        assert_int_equal(sent_count, ipis[i].leaves);
         assert_int_equal(rd(ICR), ipis[i].icr | 0x77);
-        assert_int_equal(apic.self_nmi, 0);
+        if (!ipis[i].leaves)
+            continue;
+        assert_int_equal(sent.destination, ipis[i].icr >> 32);
+        assert_int_equal(sent.logical, ipis[i].icr >> 11 & 1);
+        assert_int_equal(sent.shorthand, ipis[i].icr >> 18 & 3);
+        assert_int_equal(sent.delivery_mode, ipis[i].icr >> 8 & 7);
+        assert_int_equal(sent.vector, 0x77);
+        assert_false(sent.level);
     }
 }
 
-/*
- * Tables 11-3 and 11-4: NMI to oneself goes by destination; by shorthand it is invalid. The others have
- * nothing to do here.
- */
+/* Tables 11-3 and 11-4: what is invalid with a shorthand, reserved, or an SMI is sent to nobody. */
 static void test_other_ipis(void **state)
 {
     (void)state;
-    wr(ICR, MODE(4) | TO(0));
-    assert_int_equal(apic.self_nmi, 1);
-    for (unsigned mode = 2; mode < 8; mode++)
+    for (unsigned mode = 1; mode < 8; mode++)
         for (unsigned shorthand = 0; shorthand < 4; shorthand++) {
-            if (mode == 4 && shorthand == 0)
-                continue;
+            bool known = mode == DELIVERY_LOWEST_PRIORITY || (mode >= DELIVERY_NMI && mode <= DELIVERY_START_UP);
+            bool valid = known && (shorthand == SHORTHAND_NONE || shorthand == SHORTHAND_ALL_EXCLUDING_SELF);
+
             setup(NULL);
-            wr(ICR, MODE(mode) | (uint64_t)shorthand << 18 | 0x77);
+            wr(ICR, MODE(mode) | BIT(14) | (uint64_t)shorthand << 18 | 0x77);
             assert_false(requested(0x77));
-            assert_int_equal(apic.self_nmi, 0);
+            assert_int_equal(sent_count, valid);
             assert_int_equal(apic.esr_pending, 0);
         }
     setup(NULL);
-    wr(ICR, MODE(4) | TO(1)); /* to somebody else */
-    assert_int_equal(apic.self_nmi, 0);
+    wr(ICR, MODE(5) | BIT(15)); /* INIT level de-assert: nothing */
+    assert_int_equal(sent_count, 0);
 }
 
-/* An NMI reaches also a software-disabled APIC. */
+/* An APIC that is software-disabled sends all the same. */
 static void test_nmi_while_disabled(void **state)
 {
     (void)state;
     wr(SVR, 0xff);
     wr(ICR, MODE(4) | TO(0));
-    assert_int_equal(apic.self_nmi, 1);
+    assert_int_equal(sent_count, 1);
+}
+
+/* ---- level-triggered interrupts ---- */
+
+/* 11.8.5: "if the terminated interrupt was level-triggered, the local APIC also sends an EOI message". */
+static void test_level(void **state)
+{
+    (void)state;
+    apic.changed = 0;
+    lapic_set_irr(&apic, 0x51, true);
+    assert_int_equal(apic.changed, LAPIC_CHANGED_REQUESTS | LAPIC_CHANGED_TRIGGERS);
+    assert_int_equal(rd(0x818 + 2), 1u << 17);
+    assert_int_equal(lapic_trigger_modes(&apic, 2), 1u << 17);
+    lapic_accept(&apic, 0x51);
+    wr(EOI, 0);
+    assert_int_equal(eoi_count, 1);
+    assert_int_equal(eoi_vector, 0x51);
+    lapic_set_irr(&apic, 0x51, false); /* the same vector, edge-triggered now */
+    assert_int_equal(rd(0x818 + 2), 0);
+    lapic_accept(&apic, 0x51);
+    wr(EOI, 0);
+    assert_int_equal(eoi_count, 1);
+    lapic_set_irr(&apic, 0x61, true);
+    lapic_eoi_virtualized(&apic, 0x61); /* the processor did the rest */
+    assert_int_equal(eoi_count, 2);
+    lapic_eoi_virtualized(&apic, 0x60);
+    assert_int_equal(eoi_count, 2);
+}
+
+static void test_requests_for_the_processor(void **state)
+{
+    (void)state;
+    assert_int_equal(lapic_requesting_vector(&apic) | lapic_servicing_vector(&apic), 0);
+    lapic_set_irr(&apic, 0x41, false);
+    lapic_set_irr(&apic, 0x99, false);
+    assert_int_equal(lapic_requesting_vector(&apic), 0x99);
+    lapic_accept(&apic, 0x99);
+    assert_int_equal(lapic_requesting_vector(&apic), 0x41);
+    assert_int_equal(lapic_servicing_vector(&apic), 0x99);
+    assert_true(lapic_put_back(&apic, 0x99));
+    assert_false(lapic_put_back(&apic, 0x99));
+    assert_int_equal(lapic_requesting_vector(&apic), 0x99);
+    assert_int_equal(lapic_servicing_vector(&apic), 0);
+}
+
+/* The PIC's interrupts: LINT0 as ExtINT, or no APIC in between. */
+static void test_extint(void **state)
+{
+    (void)state;
+    assert_false(lapic_takes_extint(&apic));
+    wr(LVT_LINT0, 0x700);
+    assert_true(lapic_takes_extint(&apic));
+    wr(LVT_LINT0, 0x10700);
+    assert_false(lapic_takes_extint(&apic));
+    wr(LVT_LINT0, 0x20);
+    assert_false(lapic_takes_extint(&apic));
+    reset(0, true, APIC_XAPIC);
+    assert_false(lapic_takes_extint(&apic));
+    lapic_prepare_virtual_wire(&apic);
+    assert_true(lapic_takes_extint(&apic));
+    assert_int_equal(mr(0xf0), ENABLED);
+    reset(0, true, APIC_DISABLED);
+    assert_true(lapic_takes_extint(&apic));
+    lapic_set_irr(&apic, 0x50, false);
+    assert_int_equal(lapic_pending_vector(&apic), -1);
+    reset(1, false, APIC_DISABLED);
+    assert_false(lapic_takes_extint(&apic));
+}
+
+static void test_cr8(void **state)
+{
+    (void)state;
+    lapic_set_cr8(&apic, 9);
+    assert_int_equal(rd(TPR), 0x90);
+    wr(TPR, 0xa7);
+    assert_int_equal(lapic_cr8(&apic), 10);
 }
 
 /*
@@ -445,9 +744,9 @@ static void test_ipi_errors(void **state)
     wr(SELF_IPI, 15);
     wr(ESR, 0);
     assert_int_equal(rd(ESR), 1u << 5 | 1u << 6);
-    wr(ICR, MODE(1) | SELF | 5);
+    wr(ICR, MODE(1) | TO(9) | 5);
     wr(ESR, 0);
-    assert_int_equal(rd(ESR), 1u << 4);
+    assert_int_equal(rd(ESR), 1u << 5);
 }
 
 static void test_self_ipi(void **state)
@@ -497,7 +796,7 @@ static void test_periodic(void **state)
     wr(LVT_TIMER, PERIODIC | TIMER_VECTOR);
     wr_at(INITIAL_COUNT, 1000, 50);
     for (uint64_t due = 1050; due < 2000; due += 50) {
-        assert_int_equal(lapic_next_deadline(&apic), due);
+        assert_int_equal(lapic_next_deadline(&apic), due + SHORT_PERIOD);
         lapic_advance(&apic, due - 1);
         assert_false(requested(TIMER_VECTOR));
         lapic_advance(&apic, due);
@@ -519,7 +818,7 @@ static void test_periodic_after_a_long_pause(void **state)
     lapic_advance(&apic, 1000 + 50 * 123456 + 7);
     assert_true(requested(TIMER_VECTOR));
     lapic_accept(&apic, TIMER_VECTOR);
-    assert_int_equal(lapic_next_deadline(&apic), 1000 + 50 * 123457);
+    assert_int_equal(lapic_next_deadline(&apic), 1000 + 50 * 123457 + SHORT_PERIOD);
     assert_int_equal(rd_at(CURRENT_COUNT, 1000 + 50 * 123456 + 7), 43);
     assert_false(requested(TIMER_VECTOR));
 }
@@ -580,7 +879,7 @@ static void test_masked_timer(void **state)
     wr_at(INITIAL_COUNT, 200, 100);
     wr_at(LVT_TIMER, 350, PERIODIC | TIMER_VECTOR); /* one expiry was missed; the phase is kept */
     assert_false(requested(TIMER_VECTOR));
-    assert_int_equal(lapic_next_deadline(&apic), 400);
+    assert_int_equal(lapic_next_deadline(&apic), 400 + SHORT_PERIOD);
 }
 
 /* One-shot to periodic and back, in mid-count: the count goes on. */
@@ -590,10 +889,10 @@ static void test_one_shot_periodic_switch(void **state)
     wr(LVT_TIMER, TIMER_VECTOR);
     wr_at(INITIAL_COUNT, 0, 100);
     wr_at(LVT_TIMER, 30, PERIODIC | TIMER_VECTOR);
-    assert_int_equal(lapic_next_deadline(&apic), 100);
+    assert_int_equal(lapic_next_deadline(&apic), 100 + SHORT_PERIOD);
     lapic_advance(&apic, 100);
     lapic_accept(&apic, TIMER_VECTOR);
-    assert_int_equal(lapic_next_deadline(&apic), 200);
+    assert_int_equal(lapic_next_deadline(&apic), 200 + SHORT_PERIOD);
     wr_at(LVT_TIMER, 150, TIMER_VECTOR);
     lapic_advance(&apic, 200);
     lapic_accept(&apic, TIMER_VECTOR);
@@ -667,23 +966,16 @@ static void test_tsc_deadline_mode_switch(void **state)
     assert_false(requested(TIMER_VECTOR));
 }
 
-/*
- * With a tiny period, while the interrupt waits: no exits for more of the same, or the guest would get
- * nowhere.
- */
+/* A tiny period: its expiries are looked at together, so that exits for them leave the guest time. */
 static void test_tiny_period(void **state)
 {
     (void)state;
     wr(LVT_TIMER, PERIODIC | TIMER_VECTOR);
     wr_at(INITIAL_COUNT, 0, 1);
-    lapic_advance(&apic, 10);
-    assert_int_equal(lapic_next_deadline(&apic), UINT64_MAX);
-    lapic_advance(&apic, 20);
-    lapic_accept(&apic, TIMER_VECTOR);
-    assert_int_equal(lapic_next_deadline(&apic), 21);
-    wr_at(LVT_TIMER, 20, PERIODIC | 3); /* an illegal vector never waits, and never gets anywhere */
-    assert_int_equal(lapic_next_deadline(&apic), UINT64_MAX);
-    wr_at(LVT_TIMER, 20, PERIODIC | TIMER_VECTOR);
+    assert_int_equal(lapic_next_deadline(&apic), 1 + SHORT_PERIOD);
+    lapic_advance(&apic, 1 + SHORT_PERIOD);
+    assert_true(requested(TIMER_VECTOR));
+    assert_int_equal(lapic_next_deadline(&apic), 4098 + SHORT_PERIOD);
     wr_at(INITIAL_COUNT, 20, 1000000); /* a period with room for exits: each expiry is seen when it happens */
     lapic_advance(&apic, 1000020);
     assert_int_equal(lapic_next_deadline(&apic), 2000020);
@@ -724,69 +1016,107 @@ static void test_tsc_moved(void **state)
 
 static char why[160];
 
-static enum err reload(const struct lapic *from)
+static enum err reload(const struct lapic_state *from, struct lapic_state *to)
 {
     uint8_t wire[1024];
     size_t size = section_wire_size(&lapic_section);
 
     assert_true(size <= sizeof(wire));
     section_save(&lapic_section, from, wire);
-    return section_load(&lapic_section, &apic, wire, size, why, sizeof(why));
+    return section_load(&lapic_section, to, wire, size, why, sizeof(why));
 }
 
+/* Page and model are the same after a trip over the wire, in each mode. */
 static void test_state_round_trip(void **state)
 {
-    struct lapic before;
-
     (void)state;
-    wr(LVT_TIMER, PERIODIC | TIMER_VECTOR);
-    wr_at(INITIAL_COUNT, 777, 50);
-    lapic_set_irr(&apic, 0x99);
-    lapic_set_irr(&apic, 2);
-    lapic_accept(&apic, 0x31);
-    wr(TPR, 0x20);
-    before = apic;
-    memset(&apic, 0, sizeof(apic));
-    assert_int_equal(reload(&before), OK);
-    assert_memory_equal(&apic, &before, sizeof(apic));
+    for (enum apic_mode mode = APIC_XAPIC; mode <= APIC_X2APIC; mode++) {
+        struct lapic before;
+        struct lapic_state saved, loaded = { 0 };
+        uint8_t page_before[LAPIC_PAGE_SIZE];
+
+        reset(0x25, true, APIC_XAPIC);
+        mw(0xf0, ENABLED);
+        mw(0xd0, 0x04000000);
+        mw(0x310, 0x07000000);
+        mw(0x320, PERIODIC | TIMER_VECTOR);
+        if (mode == APIC_X2APIC) {
+            wr(IA32_APIC_BASE, 0xfee00d00);
+            wr(ICR, TO(0x12345) | 0x33);
+        }
+        apic.bus_divisor = 3;
+        lapic_msr_write(&apic, INITIAL_COUNT, 777, 50);
+        lapic_mmio_write(&apic, 0x380, 777, 50);
+        lapic_set_irr(&apic, 0x99, true);
+        lapic_set_irr(&apic, 2, false);
+        lapic_accept(&apic, 0x31);
+        lapic_set_cr8(&apic, 2);
+        before = apic;
+        memcpy(page_before, page, sizeof(page));
+        lapic_save(&apic, &saved);
+        assert_int_equal(reload(&saved, &loaded), OK);
+        assert_memory_equal(&saved, &loaded, sizeof(saved));
+        memset(page, 0x5a, sizeof(page));
+        reset(0x25, false, APIC_DISABLED);
+        lapic_load(&apic, &loaded);
+        before.changed = apic.changed;
+        assert_memory_equal(&apic, &before, sizeof(apic));
+        assert_memory_equal(page, page_before, sizeof(page));
+        assert_int_equal(apic.changed & 15, 15);
+    }
 }
 
 static void test_state_refused(void **state)
 {
     static const struct { const char *field; size_t offset; uint64_t value; unsigned size; } wrong[] = {
-#define WRONG(member, value) { #member, offsetof(struct lapic, member), value, sizeof(((struct lapic *)0)->member) }
-        WRONG(apic_base, 0xfee00900), WRONG(apic_base, 0xfee00d01), WRONG(apic_base, 0xfed00d00),
-        WRONG(id, UINT32_MAX), WRONG(tpr, 0x100), WRONG(svr, 0x1000), WRONG(esr, 1), WRONG(esr_pending, 0x80),
+#define WRONG(member, value) \
+    { #member, offsetof(struct lapic_state, member), value, sizeof(((struct lapic_state *)0)->member) }
+        WRONG(apic_base, 0xfee00500), WRONG(apic_base, 0xfee00d01), WRONG(apic_base, BIT(52) | 0xfee00d00),
+        WRONG(dfr, 0xffffffff), WRONG(tpr, 0x100), WRONG(svr, 0x1000), WRONG(esr, 1), WRONG(esr_pending, 0x10),
         WRONG(irr[0], 0x8000), WRONG(isr[0], 1), WRONG(tmr[0], 0x10), WRONG(icr, BIT(12)),
         WRONG(lvt_timer, 0x1000), WRONG(lvt_timer, 0x60000), WRONG(lvt_timer, 0x800), WRONG(lvt_lint0, 0x4000),
         WRONG(lvt_thermal, 0x20000), WRONG(lvt_performance, 0x800), WRONG(lvt_lint1, 0x20000), WRONG(lvt_error, 0x400),
-        WRONG(divide_configuration, 4), WRONG(bus_divisor, 0), WRONG(bus_divisor, 65537), WRONG(self_nmi, 2),
+        WRONG(divide_configuration, 4), WRONG(bus_divisor, 0), WRONG(bus_divisor, 65537),
         WRONG(tsc_deadline, 5), WRONG(timer_due, 5),
 #undef WRONG
     };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
-        struct lapic bad, before;
+        struct lapic_state bad, to = { 0 };
 
         setup(NULL);
-        bad = before = apic;
+        lapic_save(&apic, &bad);
         memcpy((uint8_t *)&bad + wrong[i].offset, &wrong[i].value, wrong[i].size);
-        assert_int_equal(reload(&bad), ERR_INVALID);
+        assert_int_equal(reload(&bad, &to), ERR_INVALID);
         assert_non_null(strstr(why, "lapic"));
         assert_memory_equal(why + strlen("section lapic, field "), wrong[i].field, 2); /* "irr[0]" may be "irr" */
-        assert_memory_equal(&apic, &before, sizeof(apic));
+        assert_int_equal(to.bus_divisor, 0);
     }
 }
 
-static void test_state_unmasked_while_disabled(void **state)
+/* What has another form, or no meaning, in the other modes. */
+static void test_state_and_mode(void **state)
 {
-    struct lapic bad = apic;
+    struct lapic_state good, bad, to;
 
     (void)state;
-    bad.svr = 0xff;
-    bad.lvt_lint1 = 0x40;
-    assert_int_equal(reload(&bad), ERR_INVALID);
+    reset(0, true, APIC_XAPIC);
+    lapic_save(&apic, &good);
+    assert_int_equal(reload(&good, &to), OK);
+    bad = good, bad.ldr = 1;
+    assert_int_equal(reload(&bad, &to), ERR_INVALID);
+    bad = good, bad.dfr = 0xf0000000;
+    assert_int_equal(reload(&bad, &to), ERR_INVALID);
+    bad = good, bad.icr = TO(1);
+    assert_int_equal(reload(&bad, &to), ERR_INVALID);
+    bad = good, bad.lvt_lint1 = 0x40; /* unmasked while software-disabled */
+    assert_int_equal(reload(&bad, &to), ERR_INVALID);
+    reset(0, true, APIC_DISABLED);
+    lapic_save(&apic, &good);
+    assert_int_equal(reload(&good, &to), OK);
+    bad = good, bad.svr = ENABLED;
+    assert_int_equal(reload(&bad, &to), ERR_INVALID);
 }
 
 #define T(name) cmocka_unit_test_setup(name, setup)
@@ -795,16 +1125,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_reset), T(test_access_rights), T(test_reserved_bits), T(test_lvt_read_only_bits), T(test_version),
-        T(test_logical_id), T(test_apic_base),
+        T(test_logical_id), T(test_modes), T(test_registers_in_transition), T(test_init),
+        T(test_memory_registers), T(test_illegal_register_address), T(test_memory_icr), T(test_page_written),
         T(test_accept_and_eoi), T(test_one_in_service_one_waiting), T(test_ppr), T(test_tpr_holds_back),
         T(test_illegal_vectors), T(test_software_disable),
         T(test_esr), T(test_error_interrupt), T(test_error_interrupt_masked), T(test_error_interrupt_illegal),
-        T(test_fixed_ipi), T(test_other_ipis), T(test_nmi_while_disabled), T(test_ipi_errors), T(test_self_ipi),
+        T(test_fixed_ipi), T(test_other_ipis), T(test_nmi_while_disabled), T(test_ipi_errors), T(test_level), T(test_requests_for_the_processor), T(test_extint), T(test_cr8), T(test_self_ipi),
         T(test_one_shot), T(test_initial_count_zero_stops), T(test_periodic), T(test_periodic_after_a_long_pause),
         T(test_divide), T(test_divide_in_mid_count), T(test_bus_divisor), T(test_masked_timer),
         T(test_one_shot_periodic_switch), T(test_tsc_deadline), T(test_tsc_deadline_writes),
         T(test_tsc_deadline_mode_switch), T(test_tiny_period), T(test_end_of_time), T(test_tsc_moved),
-        T(test_state_round_trip), T(test_state_refused), T(test_state_unmasked_while_disabled),
+        T(test_state_round_trip), T(test_state_refused), T(test_state_and_mode),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "kernel/arch/msr.h"
 #include "vmx/state.h"
+#include "tests/fakes/apic.h"
 #include "vmx/vm_image.h"
 #include "vmx/vmcs.h"
 
@@ -29,7 +30,7 @@ static void fill_vcpu(struct vcpu_image *image, uint32_t index)
 {
     struct vcpu_state *v = &image->state;
     vcpu_state_reset(v, 0x8000);
-    lapic_reset(&image->lapic, index, index == 0);
+    fake_apic_state(&image->lapic, index);
     for (unsigned i = 0; i < GPR_COUNT; i++)
         v->gpr.gpr[i] = 0x0101010101010101ULL * (i + 1) + index;
     v->control = (struct state_control){ .cr0 = CR0_PE | CR0_PG | CR0_ET, .cr3 = 0x1000, .cr4 = CR4_PAE,

@@ -6,12 +6,15 @@
 #include "kernel/lib/util.h"
 #include "vmx/devices/lapic_regs.h"
 
-/* A periodic timer shorter than this expires again before the exit that its expiry causes is over. */
+/*
+ * A periodic timer shorter than this expires again before the exit that its expiry causes is over. Its expiries are
+ * looked at only after so many ticks, and those that came meanwhile count as one.
+ */
 #define SHORT_PERIOD_TICKS 4096
 
 static uint32_t timer_mode(const struct lapic *lapic)
 {
-    return lapic->lvt_timer & LVT_TIMER_MODE_MASK;
+    return lapic->timer_mode;
 }
 
 /* Figure 11-10: bits 0, 1 and 3 are a number from 0 (divide by 2) to 6 (by 128); 7 divides by 1. */
@@ -25,7 +28,7 @@ static uint64_t divisor(uint32_t divide_configuration)
 /* Guest TSC ticks for which one value of the current count lasts. */
 static uint64_t ticks_per_count(const struct lapic *lapic)
 {
-    return lapic->bus_divisor * divisor(lapic->divide_configuration);
+    return lapic->bus_divisor * divisor(lapic->timer_divide);
 }
 
 static uint64_t add_saturating(uint64_t a, uint64_t b)
@@ -47,7 +50,7 @@ uint32_t lapic_timer_current_count(const struct lapic *lapic, uint64_t now)
     if (lapic->timer_due <= now)
         return 0;
     counts = (lapic->timer_due - now - 1) / ticks_per_count(lapic) + 1;
-    return (uint32_t)MIN(counts, lapic->initial_count);
+    return (uint32_t)MIN(counts, lapic->timer_initial_count);
 }
 
 /*
@@ -57,18 +60,20 @@ uint32_t lapic_timer_current_count(const struct lapic *lapic, uint64_t now)
 void lapic_timer_set_initial_count(struct lapic *lapic, uint64_t now, uint32_t count)
 {
     if (timer_mode(lapic) == LVT_TIMER_TSC_DEADLINE)
-        return; /* "writes to the initial-count register are ignored" */
-    lapic->initial_count = count;
+        count = 0; /* "writes to the initial-count register are ignored": it is 0 in this mode */
+    lapic_put(lapic, REG_INITIAL_COUNT, count);
+    lapic->timer_initial_count = count;
     lapic->timer_due = count != 0 ? add_saturating(now, count * ticks_per_count(lapic)) : 0;
 }
 
 /* What is left of the count lasts as much longer or shorter as the new divisor says. */
 void lapic_timer_set_divide(struct lapic *lapic, uint64_t now, uint32_t divide_configuration)
 {
-    uint64_t before = divisor(lapic->divide_configuration);
+    uint64_t before = divisor(lapic->timer_divide);
     uint64_t after = divisor(divide_configuration);
 
-    lapic->divide_configuration = divide_configuration;
+    lapic_put(lapic, REG_DIVIDE_CONFIGURATION, divide_configuration);
+    lapic->timer_divide = divide_configuration;
     if (lapic->timer_due > now) {
         uint64_t left = lapic->timer_due - now;
 
@@ -87,11 +92,19 @@ void lapic_timer_set_lvt(struct lapic *lapic, uint32_t lvt)
 {
     bool was_deadline = timer_mode(lapic) == LVT_TIMER_TSC_DEADLINE;
 
-    lapic->lvt_timer = lvt;
+    lapic_put(lapic, REG_LVT_TIMER, lvt);
+    lapic->timer_mode = lvt & LVT_TIMER_MODE_MASK;
     if (was_deadline != (timer_mode(lapic) == LVT_TIMER_TSC_DEADLINE)) {
         disarm(lapic);
-        lapic->initial_count = 0;
+        lapic_put(lapic, REG_INITIAL_COUNT, 0);
+        lapic->timer_initial_count = 0;
     }
+}
+
+void lapic_timer_reset(struct lapic *lapic)
+{
+    disarm(lapic);
+    lapic->timer_mode = lapic->timer_initial_count = lapic->timer_divide = 0;
 }
 
 void lapic_timer_set_tsc_deadline(struct lapic *lapic, uint64_t now, uint64_t deadline)
@@ -110,29 +123,21 @@ static uint64_t next_expiry(const struct lapic *lapic)
 
 static uint64_t period_ticks(const struct lapic *lapic)
 {
-    return lapic->initial_count * ticks_per_count(lapic);
+    return lapic->timer_initial_count * ticks_per_count(lapic);
 }
 
-/*
- * Another expiry would change nothing, and the next one is so near that exits for them would leave the guest
- * no time.
- */
-static bool expiry_is_noise(const struct lapic *lapic)
+static bool is_short_period(const struct lapic *lapic)
 {
-    uint32_t vector = lapic->lvt_timer & APIC_VECTOR_MASK;
-    bool waits = (lapic->irr[vector / 32] >> (vector % 32) & 1) != 0;
-
-    return timer_mode(lapic) == LVT_TIMER_PERIODIC && period_ticks(lapic) < SHORT_PERIOD_TICKS &&
-           (waits || vector < APIC_VECTOR_FIRST_LEGAL);
+    return timer_mode(lapic) == LVT_TIMER_PERIODIC && period_ticks(lapic) < SHORT_PERIOD_TICKS;
 }
 
 uint64_t lapic_next_deadline(const struct lapic *lapic)
 {
     uint64_t expiry = next_expiry(lapic);
 
-    if (expiry == 0 || (lapic->lvt_timer & LVT_MASKED) != 0 || expiry_is_noise(lapic))
+    if (expiry == 0 || (lapic_get(lapic, REG_LVT_TIMER) & LVT_MASKED) != 0)
         return UINT64_MAX;
-    return expiry;
+    return is_short_period(lapic) ? add_saturating(expiry, SHORT_PERIOD_TICKS) : expiry;
 }
 
 /* The next multiple of the period after `now`, in phase with the one that has passed. */
@@ -154,7 +159,7 @@ void lapic_advance(struct lapic *lapic, uint64_t now)
         lapic->timer_due = next_period(lapic, now);
     else
         disarm(lapic); /* one-shot: the count stays at 0; TSC deadline: the processor clears the MSR */
-    lapic_deliver_lvt(lapic, lapic->lvt_timer);
+    lapic_deliver_lvt(lapic, lapic_get(lapic, REG_LVT_TIMER));
 }
 
 void lapic_tsc_moved(struct lapic *lapic, uint64_t before, uint64_t after)

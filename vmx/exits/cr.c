@@ -16,7 +16,6 @@
 #define CR_GPR(q) ((unsigned)((q) >> 8 & 0xf))
 enum { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
 #define CR8_MAX 15
-#define TPR_SHIFT 4 /* CR8 is bits 7:4 of the TPR (SDM Vol. 3A, 11.8.6) */
 
 static enum exit_action general_protection(struct vcpu *vcpu)
 {
@@ -51,12 +50,12 @@ static enum exit_action mov_to_cr4(struct vcpu *vcpu, uint64_t value)
 static enum exit_action access_cr8(struct vcpu *vcpu, uint64_t q)
 {
     if (CR_ACCESS(q) == CR_MOV_FROM) {
-        vcpu_write_gpr(vcpu, CR_GPR(q), vcpu->lapic.tpr >> TPR_SHIFT);
+        vcpu_write_gpr(vcpu, CR_GPR(q), lapic_cr8(&vcpu->lapic));
     } else {
         uint64_t value = vcpu_read_gpr(vcpu, CR_GPR(q));
         if (value > CR8_MAX)
             return general_protection(vcpu);
-        vcpu->lapic.tpr = (uint32_t)value << TPR_SHIFT;
+        lapic_set_cr8(&vcpu->lapic, (uint8_t)value);
         vcpu->inject_work = true;
     }
     vcpu_skip_instruction(vcpu);

@@ -26,6 +26,7 @@ const char *exit_name(uint32_t basic_reason);
 /* event.c */
 exit_handler exit_exception_or_nmi, exit_external_interrupt, exit_triple_fault, exit_window, exit_task_switch;
 exit_handler exit_entry_failure, exit_ignored_signal, exit_preemption_timer, exit_unexpected;
+exit_handler exit_apic_access, exit_apic_write, exit_virtualized_eoi;     /* apic.c */
 exit_handler exit_cpuid, exit_xsetbv;                                    /* cpuid.c */
 exit_handler exit_hlt;                                                   /* hlt.c */
 exit_handler exit_io;                                                    /* io.c, io_string.c */
@@ -34,7 +35,10 @@ exit_handler exit_control_register;                                      /* cr.c
 exit_handler exit_ept_violation, exit_ept_misconfiguration;              /* ept.c */
 exit_handler exit_undefined, exit_general_protection, exit_no_operation; /* refused.c */
 
-/* Clears the bits of MSRs that guests read and write without an exit (SDM 25.6.9 "MSR-Bitmap Address"); 4 KiB. */
-void msr_fill_bitmap(uint8_t *bitmap, bool rdtscp);
+/*
+ * Clears the bits of MSRs that guests read and write without an exit (SDM 25.6.9 "MSR-Bitmap Address"); 4 KiB. x2apic:
+ * also of those that "virtualize x2APIC mode", "APIC-register virtualization" and "virtual-interrupt delivery" serve.
+ */
+void msr_fill_bitmap(uint8_t *bitmap, bool rdtscp, bool x2apic);
 
 #endif

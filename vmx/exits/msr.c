@@ -53,7 +53,27 @@ static void clear_bit(uint8_t *bitmap, uint32_t msr, bool write)
     bitmap[index * BITMAP_BYTES + bit / 8] &= (uint8_t)~(1u << bit % 8);
 }
 
-void msr_fill_bitmap(uint8_t *bitmap, bool rdtscp)
+/*
+ * SDM 30.5 "Virtualizing MSR-Based APIC Accesses": reads come from the virtual-APIC page, so those of registers that
+ * do not exist must exit to get their #GP, and so must the current count, which nobody keeps there. Of the writes
+ * only these three are virtualized; any other would reach the host's APIC.
+ */
+static const struct { uint32_t first, last; } x2apic_reads[] = {
+    { 0x802, 0x803 }, { 0x808, 0x808 }, { 0x80a, 0x80a }, { 0x80d, 0x80d }, { 0x80f, 0x828 }, { 0x830, 0x830 },
+    { 0x832, 0x838 }, { 0x83e, 0x83e },
+};
+static const uint32_t x2apic_writes[] = { 0x808, 0x80b, 0x83f }; /* TPR, EOI, SELF IPI */
+
+static void free_x2apic(uint8_t *bitmap)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(x2apic_reads); i++)
+        for (uint32_t msr = x2apic_reads[i].first; msr <= x2apic_reads[i].last; msr++)
+            clear_bit(bitmap, msr, false);
+    for (unsigned i = 0; i < ARRAY_SIZE(x2apic_writes); i++)
+        clear_bit(bitmap, x2apic_writes[i], true);
+}
+
+void msr_fill_bitmap(uint8_t *bitmap, bool rdtscp, bool x2apic)
 {
     for (unsigned i = 0; i < PAGE_SIZE; i++)
         bitmap[i] = 0xff;
@@ -62,13 +82,15 @@ void msr_fill_bitmap(uint8_t *bitmap, bool rdtscp)
         clear_bit(bitmap, direct[i], true);
     }
     clear_bit(bitmap, IA32_TIME_STAMP_COUNTER, false); /* reads are offset and scaled by the processor (26.3) */
+    if (x2apic)
+        free_x2apic(bitmap);
     if (rdtscp) {
         clear_bit(bitmap, IA32_TSC_AUX, false);
         clear_bit(bitmap, IA32_TSC_AUX, true);
     }
 }
 
-#define X2APIC_MSRS 0x40 /* 800h to 83Fh (SDM Vol. 3A, Table 11-6) */
+#define X2APIC_MSRS 0x100 /* 800h to 8FFh (SDM Vol. 3A, 11.12.1.2) */
 
 static bool is_apic_msr(uint32_t msr)
 {
