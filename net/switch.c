@@ -183,37 +183,56 @@ static bool take_announcement(struct switch_port *port, uint64_t now, struct swi
     return due;
 }
 
-static void announce_if_due(struct switch_port *port, uint64_t now)
+/* RARP, then gratuitous ARP, oldest address first: what is announced is learned anew, and the order stays. */
+static void send_announcement(struct switch_port *port, const struct switch_addresses *addresses,
+                              void (*send)(struct switch_port *port, const void *frame, uint32_t size))
 {
     uint8_t frame[ANNOUNCE_FRAME_SIZE];
-    struct switch_addresses addresses;
 
-    if (!take_announcement(port, now, &addresses))
-        return;
     announce_rarp(frame, port->mac);
-    segment_forward(port, frame, sizeof(frame));
-    /* Oldest first: what is announced is learned anew, and the order stays. */
-    for (uint32_t i = addresses.count; i-- > 0; ) {
-        announce_arp(frame, port->mac, addresses.ipv4[i]);
-        segment_forward(port, frame, sizeof(frame));
+    send(port, frame, sizeof(frame));
+    for (uint32_t i = addresses->count; i-- > 0; ) {
+        announce_arp(frame, port->mac, addresses->ipv4[i]);
+        send(port, frame, sizeof(frame));
     }
 }
 
+static void announce_if_due(struct switch_port *port, uint64_t now)
+{
+    struct switch_addresses addresses;
+
+    if (take_announcement(port, now, &addresses))
+        send_announcement(port, &addresses, segment_forward);
+}
+
+static void send_to_wire(struct switch_port *port, const void *frame, uint32_t size)
+{
+    if (port->segment->uplink)
+        uplink_send(port->segment->uplink, frame, size);
+}
+
+/*
+ * The caller may hold the lock of the guest's devices, so that nothing can be delivered here: to the other ports it goes
+ * from the net thread. The wire hears it at once: each millisecond now is one in which the guest is not found.
+ */
 void switch_port_announce(struct switch_port *port)
 {
+    struct switch_addresses addresses;
     bool begin;
 
     spinlock_acquire(&port->lock);
     begin = port->forwarding;
+    addresses = port->addresses;
     if (begin) {
         port->announcements_left = ANNOUNCE_TIMES;
         port->next_announcement = time_now();
     }
     spinlock_release(&port->lock);
-    if (begin && cpu_this() == cpu_by_index(0))
-        announce_if_due(port, time_now());          /* at once: each millisecond here is one that the guest is not found */
-    else if (begin)
-        net_wake();
+    if (!begin)
+        return;
+    if (cpu_this() == cpu_by_index(0))
+        send_announcement(port, &addresses, send_to_wire);
+    net_wake();
 }
 
 /* ---- the net thread's part, and what others ask ---------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 #include "mm/paging.h"
 #include "net/control/handlers.h"
 #include "net/net.h"
+#include "net/switch.h"
 #include "vmx/stats.h"
 #include "vmx/vm.h"
 
@@ -103,6 +104,32 @@ static void network_stats(struct json *j)
     json_object_end(j);
 }
 
+/* The guests' ports: what is dropped there, nobody else tells. */
+static void switch_stats(struct json *j)
+{
+    struct switch_port *port;
+
+    json_array_begin(j, "switch");
+    for (uint32_t i = 0; (port = switch_port_by_index(i)); i++) {
+        struct switch_port_stats s;
+
+        switch_port_get_stats(port, &s);
+        json_object_begin(j, NULL);
+        json_string(j, "guest", switch_port_name(port));
+        json_u64(j, "sent", s.sent);
+        json_u64(j, "sent_bytes", s.sent_bytes);
+        json_u64(j, "received", s.received);
+        json_u64(j, "received_bytes", s.received_bytes);
+        json_u64(j, "dropped_full", s.dropped_full);
+        json_u64(j, "dropped_wire", s.dropped_wire);
+        json_u64(j, "dropped_source", s.dropped_source);
+        json_u64(j, "dropped_other", s.dropped_other);
+        json_u64(j, "seen_elsewhere", s.seen_elsewhere);
+        json_object_end(j);
+    }
+    json_array_end(j);
+}
+
 static void pod_stats(struct session *session)
 {
     struct json *j = &session->json;
@@ -117,6 +144,7 @@ static void pod_stats(struct session *session)
     cpu_stats(j);
     memory_stats(j);
     network_stats(j);
+    switch_stats(j);
     json_array_begin(j, "guests");
     for (uint32_t i = 0; i < VMS_MAX; i++) {
         const struct vm *vm = vm_by_index(i);

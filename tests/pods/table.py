@@ -1,5 +1,6 @@
 """The two-pod tests: what they are called, which pair they want, how long they may take."""
-from tests.pods import failures, hostile, intruders, moves, others
+from tests.pods import failures, hostile, intruders, lan, moves, others
+from tests.pods.lan_pods import LanPods
 from tests.pods.two_pods import TwoPods
 from tools.lab import wire
 from tools.lab.suite import Test
@@ -51,5 +52,9 @@ TESTS = [
     pair("peer killed before COMMIT", failures.peer_killed, 90),
     pair("refused for a CPU feature", others.refused_for_a_feature, fixture=others.NewAndOld),
     pair("from an older CPU to a newer", others.from_old_to_new, fixture=others.NewAndOld),
+    pair("lan: reached on both pods", lan.reached, fixture=LanPods),
+    pair("lan: announced after COMMIT", lan.announced, fixture=LanPods),
+    pair("lan: silent before COMMIT", lan.silent_before_commit, 120, LanPods),
+    pair("lan: three witnesses agree", lan.witnesses, 120, LanPods),
     pair("a guest on the second CPU", moves.second_cpu, 120, others.TwoCpus),
 ]
