@@ -7,7 +7,7 @@ BUILD ?= build
 
 # Sources of a guest: guests/NAME.c, unless it has a line of its own.
 GUEST_NAMES   := hello clock dirtier net_echo
-GUEST_TESTS   := triple spin_cli outside ports msrs exceptions inject fpu cpuid_bench hypercall control smp
+GUEST_TESTS   := triple spin_cli outside ports msrs exceptions inject fpu cpuid_bench hypercall control smp zeros chatter
 GUEST_SOURCES_tests/smp := guests/tests/smp.c guests/lib/smp.c
 GUEST_SOURCES_dirtier := $(addprefix guests/dirtier/, main.c pattern.c truth.c)
 

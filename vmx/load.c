@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 #include "kernel/lib/addr.h"
+#include "kernel/lib/util.h"
+#include "kernel/thread.h"
 
 struct image_request vm_image_request(const struct guest_config *config, const struct vm_files *files)
 {
@@ -19,11 +21,31 @@ struct image_request vm_image_request(const struct guest_config *config, const s
     };
 }
 
+/* Bytes between two yields: a large initrd must not hold the CPU from the network and from other guests. */
+#define LOAD_PIECE (64 * KIB)
+
 static enum err load_segment(struct vm *vm, const struct image_segment *s, const struct image_request *request)
 {
-    const uint8_t *bytes = s->source == FROM_INITRD ? request->initrd : request->image;
+    const uint8_t *bytes = (s->source == FROM_INITRD ? request->initrd : request->image) + s->file_offset;
+    enum err e = OK;
 
-    return guest_memory_write(&vm->memory, (struct gpa){ s->gpa }, bytes + s->file_offset, s->file_size);
+    for (uint64_t at = 0; e == OK && at < s->file_size; at += LOAD_PIECE) {
+        e = guest_memory_write(&vm->memory, (struct gpa){ s->gpa + at }, bytes + at, MIN(s->file_size - at, (uint64_t)LOAD_PIECE));
+        thread_yield();
+    }
+    return e;
+}
+
+static enum err load_disk(struct vm *vm, const struct vm_file *disk)
+{
+    const uint8_t *bytes = disk->bytes;
+    enum err e = OK;
+
+    for (uint64_t at = 0; e == OK && at < disk->size; at += LOAD_PIECE) {
+        e = guest_memory_disk_write(&vm->memory, at, bytes + at, MIN(disk->size - at, (uint64_t)LOAD_PIECE));
+        thread_yield();
+    }
+    return e;
 }
 
 static enum err load_boot_pages(struct vm *vm, const struct image_plan *plan, const struct image_request *request)
@@ -48,7 +70,5 @@ enum err vm_load(struct vm *vm, const struct image_plan *plan, const struct imag
         e = load_segment(vm, &plan->segments[i], request);
     if (e == OK)
         e = load_boot_pages(vm, plan, request);
-    if (e == OK && disk->size > 0)
-        e = guest_memory_disk_write(&vm->memory, 0, disk->bytes, disk->size);
-    return e;
+    return e ? e : load_disk(vm, disk);
 }

@@ -1,11 +1,15 @@
 """The in-guest tests: what they are called, which machine they want, how long they may take."""
-from tests.guest import behaviour, boots, misdeeds, network
+from tests.guest import behaviour, boots, misdeeds, network, upload
 from tests.guest.one_pod import OnePod, beside_a_clock
 from tools.lab.suite import Test
 
 
 def on_pod(name, function, seconds=40):
     return Test(f"guest/{name}", beside_a_clock(function), seconds, OnePod)
+
+
+def on_empty(name, function, seconds=40):
+    return Test(f"upload/{name}", function, seconds, upload.EmptyPod)
 
 
 TESTS = [
@@ -41,6 +45,14 @@ TESTS = [
     on_pod("commands on COM1", behaviour.serial_commands),
     on_pod("the kernel's own tests", behaviour.selftest, 60),
     on_pod("nothing is left behind", behaviour.nothing_left, 60),
+    on_empty("an empty pod gets its work over the network", upload.gets_its_work, 60),
+    on_empty("a large file", upload.large_file, 60),
+    on_empty("uploads that break off", upload.broken_off, 90),
+    on_empty("files that are refused", upload.refused),
+    on_empty("starts that are refused", upload.bad_starts),
+    on_empty("a guest that ended starts again", upload.starts_again),
+    on_empty("a guest's memory is zero before it sees it", upload.memory_is_zero, 120),
+    on_empty("and after it was started again", upload.memory_is_zero_after_a_restart),
     Test("boot/an older CPU without what guests need", boots.older_cpu, 60),
     Test("boot/haswell, without TSC scaling and PML", boots.haswell, 60),
     Test("boot/two CPUs", boots.two_cpus, 60),

@@ -1,5 +1,5 @@
 """The two-pod tests: what they are called, which pair they want, how long they may take."""
-from tests.pods import failures, hostile, intruders, lan, moves, others
+from tests.pods import cold, console, failures, hostile, intruders, lan, moves, others
 from tests.pods.lan_pods import LanPods
 from tests.pods.two_pods import TwoPods
 from tools.lab import wire
@@ -24,6 +24,14 @@ TESTS = [
     pair("a guest that writes as fast as it can", moves.burning, 90),
     pair("a guest with interrupts off", moves.spinning),
     pair("the flight record is whole", moves.flight_record),
+    pair("a console follows its guest ten times", console.follows, 90),
+    pair("a console that comes later", console.comes_later),
+    pair("a console when the move fails", console.failed_move),
+    pair("what is typed to a paused guest moves with it", console.waits_while_paused),
+    pair("cold: a halted guest moves and starts there", cold.halted),
+    pair("cold: the image is not there", cold.image_is_not_there),
+    pair("cold: a paused guest with a disk", cold.paused),
+    pair("cold: refused", cold.refused),
     *[pair(f"link cut at {step}", failures.cut(step)) for step in CUT_STEPS],
     pair("link cut before COMMIT", failures.cut_commit),
     pair("link cut after COMMIT", failures.cut_running),

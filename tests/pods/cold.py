@@ -1,0 +1,105 @@
+"""Cold moves: a guest that does not run goes with its disk and its configuration, and nothing of it runs on the way."""
+import time
+
+from tests.pods.two_pods import TwoPods
+from tools.lab import places
+from tools.lab.errors import expect, expect_equal
+
+
+def wait_halted(pods, pod, name, seconds=20):
+    deadline = time.monotonic() + seconds
+    while (guest := pods.guest(pod, name))["state"] != "halted":
+        expect(time.monotonic() < deadline, f"{name} has not ended after {seconds} s: {guest}")
+        time.sleep(0.1)
+    return guest
+
+
+def said(pod, name):
+    text = []
+    pod.control.must(f"console {name} position=0", 20, lambda event: text.append(event.get("text", "")))
+    return "".join(text).replace("\r", "")
+
+
+def same_machine(before, after):
+    for key in ("state", "reason", "memory_mib", "disk_mib", "vcpus", "devices", "mac", "image"):
+        expect_equal(after[key], before[key], f"{key} after the move")
+
+
+def halted(pods: TwoPods):
+    """A guest that ended moves, arrives as it was, and starts there; and the way back."""
+    pods.clear()
+    pods.a.control.must("start h image=hello.elf memory=8M disk_size=4M mac=02:00:00:00:00:55 cmdline=exit=5")
+    before = wait_halted(pods, pods.a, "h")
+    expect_equal((before["reason"], before["disk_mib"]), ("exit code 5", 4), "the guest before the move")
+    pods.a.control.must(f"teleport h {pods.b.peer_address} audit=1", 40)
+    expect(pods.guest(pods.a, "h") is None, "it is still on pod-a")
+    same_machine(before, pods.guest(pods.b, "h"))
+    pods.b.control.must_fail("resume h", ["it is halted: exit code 5"])
+    pods.b.control.must("start h cmdline=exit=6")
+    expect_equal(wait_halted(pods, pods.b, "h")["reason"], "exit code 6", "the reason after a start over there")
+    expect("hello: long mode" in said(pods.b, "h"), f"it says {said(pods.b, 'h')!r}")
+    pods.b.control.must(f"teleport h {pods.a.peer_address}", 40)
+    expect_equal(pods.guest(pods.a, "h")["reason"], "exit code 6", "the reason after the way back")
+    pods.a.control.must("stop h")
+
+
+def image_is_not_there(pods: TwoPods):
+    """The other pod lacks the file that the guest boots from: start says so, and an upload mends it."""
+    pods.clear()
+    session = pods.a.open_control()
+    image = places.guest_image("hello").read_bytes()
+    session.begin(f"upload only-here.elf {len(image)}")
+    session.send(image)
+    expect(session.finish(20)["ok"], "the upload")
+    pods.a.control.must("start h image=only-here.elf memory=8M cmdline=exit=3")
+    wait_halted(pods, pods.a, "h")
+    pods.a.control.must(f"teleport h {pods.b.peer_address}", 40)
+    pods.b.control.must_fail("start h", ["no image file only-here.elf", "upload"])
+    expect_equal(pods.guest(pods.b, "h")["state"], "halted", "state after a start that was refused")
+    there = pods.b.open_control()
+    there.begin(f"upload only-here.elf {len(image)}")
+    there.send(image)
+    expect(there.finish(20)["ok"], "the upload to the other pod")
+    pods.b.control.must("start h")
+    expect_equal(wait_halted(pods, pods.b, "h")["reason"], "exit code 3", "the reason after the start")
+    for pod, one in ((pods.a, session), (pods.b, there)):
+        pod.control.must("remove only-here.elf")
+        one.close()
+    pods.clear()
+
+
+def paused(pods: TwoPods):
+    """Paused with a disk: it stays paused, and goes on when it is told to."""
+    pods.clear()
+    pods.a.control.must("start c image=clock.elf memory=8M disk_size=2M cmdline=hz=50")
+    time.sleep(0.5)
+    pods.a.control.must("pause c")
+    before = pods.guest(pods.a, "c")
+    pods.a.control.must(f"teleport c {pods.b.peer_address} audit=1", 40)
+    same_machine(before, pods.guest(pods.b, "c"))
+    silent = pods.guest(pods.b, "c")["console_bytes"]
+    time.sleep(0.5)
+    expect_equal(pods.guest(pods.b, "c")["console_bytes"], silent, "output of a paused guest")
+    pods.b.control.must("resume c")
+    deadline = time.monotonic() + 10
+    while pods.guest(pods.b, "c")["console_bytes"] <= silent:
+        expect(time.monotonic() < deadline, "it does not go on")
+        time.sleep(0.1)
+    pods.clear()
+
+
+def refused(pods: TwoPods):
+    """What the target cannot take stays where it is, as it was."""
+    pods.clear()
+    pods.a.control.must("start h image=hello.elf memory=8M mac=02:00:00:00:00:66 devices=net cmdline=exit=1")
+    before = wait_halted(pods, pods.a, "h")
+    pods.b.control.must("start other image=clock.elf memory=8M mac=02:00:00:00:00:66 devices=net")
+    reply = pods.a.control.call(f"teleport h {pods.b.peer_address}", 40)
+    expect(not reply["ok"] and "02:00:00:00:00:66" in reply["error"], f"a MAC that is taken over there: {reply}")
+    same_machine(before, pods.guest(pods.a, "h"))
+    pods.b.control.must("stop other")
+    pods.b.control.must("start h image=clock.elf memory=8M")
+    reply = pods.a.control.call(f"teleport h {pods.b.peer_address}", 40)
+    expect(not reply["ok"], "a name that is taken over there")
+    same_machine(before, pods.guest(pods.a, "h"))
+    pods.clear()

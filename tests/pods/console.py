@@ -1,0 +1,177 @@
+"""The operator's console stays with the guest: nothing lost, nothing twice, in both directions."""
+import re
+import subprocess
+import threading
+import time
+
+from tests.pods.two_pods import TwoPods
+from tools.lab import children, places
+from tools.lab.errors import Failure, LabError, expect, expect_equal
+
+TYPED_PAUSE_S = 0.01
+LINE = re.compile(rb"tick (\d+) \[(.)\]\n|in ([0-9a-f]{2})\n", re.DOTALL)
+
+
+class Attached:
+    """`telepod console GUEST attach`, with its standard input and output in our hands."""
+
+    def __init__(self, pods, pod, guest, names=True):
+        self.path = pods.directory / f"console-{guest}.bin"
+        self.errors_path = self.path.with_suffix(".err")
+        words = [places.TELEPOD]
+        for known in pods.pods if names else []:
+            words += ["--pod", f"{known.name}=127.0.0.1:{known.control_port}"]
+        self._output, self._errors = open(self.path, "wb"), open(self.errors_path, "wb")
+        self._child = children.spawn([*words, f"127.0.0.1:{pod.control_port}", "console", guest, "attach"],
+                                     stdin=subprocess.PIPE, stdout=self._output, stderr=self._errors)
+
+    @property
+    def bytes(self):
+        return self.path.read_bytes()
+
+    @property
+    def notes(self):
+        return self.errors_path.read_text(errors="replace")
+
+    def type(self, data):
+        self._child.stdin.write(data)
+        self._child.stdin.flush()
+
+    def wait(self, what, condition, seconds=20):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if self._child.poll() is not None:
+                raise Failure(f"the client has ended: {self.notes!r}")
+            expect(time.monotonic() < deadline, f"{what}: not within {seconds} s; the end of the console is {self.bytes[-80:]!r}")
+            time.sleep(0.05)
+
+    def end(self, seconds=10):
+        """Its exit status, once the guest is stopped."""
+        try:
+            return self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise LabError(f"the client does not end: {self.notes!r}") from None
+        finally:
+            children.stop(self._child)
+            self._output.close()
+            self._errors.close()
+
+
+class Typist(threading.Thread):
+    """Types every byte value, one after the other, without pause for what the guest does."""
+
+    def __init__(self, console):
+        super().__init__(daemon=True)
+        self.console, self.typed, self._ended = console, 0, threading.Event()
+
+    def run(self):
+        while not self._ended.wait(TYPED_PAUSE_S):
+            self.console.type(bytes([self.typed % 256]))
+            self.typed += 1
+
+    def finish(self):
+        self._ended.set()
+        self.join(5)
+        return self.typed
+
+
+def parse(data):
+    """(ticks, heard bytes) of a chatter's console, which must be one unbroken sequence of its lines."""
+    at, ticks, heard = 0, 0, []
+    while match := LINE.match(data, at):
+        if match.group(1):
+            ticks += 1
+            expect_equal(int(match.group(1)), ticks, f"tick at byte {at}, after {data[max(0, at - 60):at]!r}")
+            expect_equal(match.group(2)[0], ticks % 256, f"the byte of tick {ticks}")
+        else:
+            heard.append(int(match.group(3), 16))
+        at = match.end()
+    expect(len(data) - at < 20, f"no line of a chatter at byte {at}: {data[max(0, at - 40):at + 60]!r}")
+    return ticks, heard
+
+
+def move(pods, name, source):
+    target = pods.other(source)
+    source.control.must(f"teleport {name} {target.peer_address}", 40)
+    return target
+
+
+def follows(pods: TwoPods):
+    """Ten moves, there and back, while the guest prints and the operator types all the time."""
+    pods.clear()
+    pod = pods.a
+    pod.control.must("start c image=chatter.elf memory=8M")
+    console = Attached(pods, pod, "c")
+    console.wait("the first tick", lambda: b"tick 1 " in console.bytes)
+    typist = Typist(console)
+    typist.start()
+    for _ in range(10):
+        time.sleep(0.3)
+        pod = move(pods, "c", pod)
+    time.sleep(0.5)
+    typed = typist.finish()
+    console.wait("the last typed byte", lambda: len(parse(console.bytes)[1]) >= typed)
+    pod.control.must("stop c")
+    expect_equal(console.end(), 0, "status of the client")
+    ticks, heard = parse(console.bytes)
+    expect_equal(heard, [i % 256 for i in range(typed)], "what the guest has heard")
+    expect(ticks > 200 and typed > 100, f"too little happened: {ticks} ticks, {typed} bytes typed")
+    expect_equal(console.notes.count("has moved to"), 10, "moves that the client told")
+    expect("lost" not in console.notes, f"the client says: {console.notes!r}")
+
+
+def comes_later(pods: TwoPods):
+    """Who asks the pod that the guest has left is led to where it is; a guest that nobody knows is refused."""
+    pods.clear()
+    pods.a.control.must("start c image=chatter.elf memory=8M")
+    time.sleep(0.3)
+    move(pods, "c", pods.a)
+    console = Attached(pods, pods.a, "c")
+    console.wait("a tick on the other pod", lambda: b"]\ntick " in console.bytes)
+    console.type(b"x")
+    console.wait("an answer", lambda: b"in 78\n" in console.bytes)
+    pods.b.control.must("stop c")
+    expect_equal(console.end(), 0, "status of the client")
+    nobody = Attached(pods, pods.a, "nobody")
+    expect_equal(nobody.end(), 1, "status of the client that asks for nobody")
+    expect("no guest nobody" in nobody.notes, f"it says {nobody.notes!r}")
+
+
+def failed_move(pods: TwoPods):
+    """A teleport that fails leaves the console where it was, with its input."""
+    pods.clear()
+    pods.a.control.must("start c image=chatter.elf memory=8M")
+    console = Attached(pods, pods.a, "c")
+    console.wait("the first tick", lambda: b"tick 1 " in console.bytes)
+    typist = Typist(console)
+    typist.start()
+    for step in ("round:0", "state", "prepare", "commit"):
+        reply = pods.a.control.call(f"teleport c {pods.b.peer_address} cut={step}", 40)
+        expect(not reply["ok"], f"the teleport cut at {step} succeeded")
+    typed = typist.finish()
+    console.wait("the last typed byte", lambda: len(parse(console.bytes)[1]) >= typed)
+    pods.a.control.must("stop c")
+    expect_equal(console.end(), 0, "status of the client")
+    expect_equal(parse(console.bytes)[1], [i % 256 for i in range(typed)], "what the guest has heard")
+    expect_equal(console.notes.count("has moved to"), 0, "moves that the client told")
+
+
+def waits_while_paused(pods: TwoPods):
+    """What is typed while an operator holds the guest goes with it, and arrives once it goes on."""
+    pods.clear()
+    pods.a.control.must("start c image=chatter.elf memory=8M cmdline=quiet=1")
+    console = Attached(pods, pods.a, "c")
+    console.type(b"A")
+    console.wait("an answer", lambda: console.bytes.endswith(b"in 41\n"))
+    pods.a.control.must("pause c")
+    console.type(b"BCD")
+    time.sleep(0.2)
+    move(pods, "c", pods.a)
+    console.type(b"EF")
+    time.sleep(0.2)
+    expect_equal(console.bytes, b"in 41\n", "the console of a paused guest")
+    pods.b.control.must("resume c")
+    console.wait("all of it", lambda: console.bytes.endswith(b"in 46\n"))
+    pods.b.control.must("stop c")
+    expect_equal(console.end(), 0, "status of the client")
+    expect_equal(console.bytes, b"".join(b"in %02x\n" % byte for byte in b"ABCDEF"), "what it has said")
