@@ -8,11 +8,12 @@ BUILD ?= build
 # Sources of a guest: guests/NAME.c, unless it has a line of its own.
 GUEST_NAMES   := hello clock dirtier net_echo
 GUEST_TESTS   := triple spin_cli outside ports msrs exceptions inject fpu cpuid_bench hypercall control smp zeros chatter
+GUEST_TESTS   += virtio_block virtio_net virtio_console virtio_entropy virtio_abuse virtio_bench
 GUEST_SOURCES_tests/smp := guests/tests/smp.c guests/lib/smp.c
 GUEST_SOURCES_dirtier := $(addprefix guests/dirtier/, main.c pattern.c truth.c)
 
 GUEST_LIB     := $(addprefix guests/lib/, start.S stubs.S interrupt.c guest.c timer.c serial.c format.c cmdline.c \
-    memory.c virtio.c virtio_net.c)
+    memory.c virtio.c virtio_net.c virtio_bed.c)
 # Pure: no globals, no hardware. tests/unit/test_guestlib.c is linked with these.
 GUEST_PURE    := $(addprefix guests/lib/, format.c cmdline.c) $(addprefix guests/dirtier/, pattern.c truth.c)
 

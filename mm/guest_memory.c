@@ -211,6 +211,29 @@ enum err guest_memory_write(struct guest_memory *memory, struct gpa gpa, const v
     return OK;
 }
 
+static bool is_word(const struct guest_memory *memory, struct gpa gpa)
+{
+    return gpa.raw % sizeof(uint16_t) == 0 && guest_memory_contains(memory, gpa, sizeof(uint16_t));
+}
+
+enum err guest_memory_load16(const struct guest_memory *memory, struct gpa gpa, uint16_t *value)
+{
+    if (!is_word(memory, gpa))
+        return ERR_RANGE;
+    *value = __atomic_load_n((const uint16_t *)byte_at(memory, gpa_to_ram(gpa)), __ATOMIC_ACQUIRE);
+    return OK;
+}
+
+enum err guest_memory_store16(struct guest_memory *memory, struct gpa gpa, uint16_t value)
+{
+    if (!is_word(memory, gpa))
+        return ERR_RANGE;
+    uint64_t offset = gpa_to_ram(gpa);
+    __atomic_store_n((uint16_t *)byte_at(memory, offset), value, __ATOMIC_RELEASE);
+    mark_written(memory, offset >> PAGE_SHIFT, offset >> PAGE_SHIFT);
+    return OK;
+}
+
 enum err guest_memory_disk_read(const struct guest_memory *memory, uint64_t offset, void *out, size_t size)
 {
     if (!in_bounds(offset, size, memory->disk_size))

@@ -65,7 +65,13 @@ const void *guest_memory_frame(const struct guest_memory *memory, struct gfn ind
  */
 enum err guest_memory_read(const struct guest_memory *memory, struct gpa gpa, void *out, size_t size);
 enum err guest_memory_write(struct guest_memory *memory, struct gpa gpa, const void *data, size_t size);
-/* The same for the disk; offset in bytes from its beginning. */
+/*
+ * A 16-bit word of RAM in one access, so that a vCPU never sees, or shows, one half of it: for the indices of rings. An odd
+ * address is ERR_RANGE too.
+ */
+enum err guest_memory_load16(const struct guest_memory *memory, struct gpa gpa, uint16_t *value);
+enum err guest_memory_store16(struct guest_memory *memory, struct gpa gpa, uint16_t value);
+/* As read and write, for the disk; offset in bytes from its beginning. */
 enum err guest_memory_disk_read(const struct guest_memory *memory, uint64_t offset, void *out, size_t size);
 enum err guest_memory_disk_write(struct guest_memory *memory, uint64_t offset, const void *data, size_t size);
 /* A whole frame arrives from a teleport; not marked as written. NULL data: zeros. ERR_RANGE. */

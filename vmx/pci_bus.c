@@ -7,10 +7,12 @@
 
 #include "kernel/lib/util.h"
 #include "vmx/bus.h"
+#include "vmx/devices/virtio/virtio_pci.h"
 #include "vmx/interrupts.h"
 #include "vmx/platform_ports.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
+#include "vmx/vm_virtio.h"
 
 #define ADDRESS_ENABLE BIT(31)
 #define ADDRESS_BUS(a) ((a) >> 16 & 0xff)
@@ -38,6 +40,10 @@ static const struct {
     const struct pci_ops *ops;      /* NULL: it has no BARs */
 } slots[PCI_SLOTS] = {
     [PCI_SLOT_BRIDGE] = { &bridge_model, NULL },
+    [PCI_SLOT_NET] = { &virtio_pci_models[VIRTIO_NET], &virtio_pci_ops },
+    [PCI_SLOT_BLOCK] = { &virtio_pci_models[VIRTIO_BLOCK], &virtio_pci_ops },
+    [PCI_SLOT_CONSOLE] = { &virtio_pci_models[VIRTIO_CONSOLE], &virtio_pci_ops },
+    [PCI_SLOT_ENTROPY] = { &virtio_pci_models[VIRTIO_ENTROPY], &virtio_pci_ops },
 };
 
 const struct pci_model *pci_model_of(unsigned slot)

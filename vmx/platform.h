@@ -15,6 +15,7 @@
 #include "vmx/devices/pci.h"
 #include "vmx/devices/pic.h"
 #include "vmx/devices/uart.h"
+#include "vmx/devices/virtio/virtio.h"
 #include "vmx/fields.h"
 #include "vmx/pci_bus.h"
 
@@ -29,6 +30,8 @@ struct platform {
     struct pic pic;
     struct ioapic ioapic;
     struct pci_function pci[PCI_SLOTS];
+    struct virtio_device virtio[VIRTIO_KINDS];
+    struct net_addresses net_addresses;         /* noted when the machine is paused */
     /* not on the wire */
     uint32_t pci_present;                       /* a bit a slot: from the configuration */
     uint8_t end;                                /* enum platform_end */

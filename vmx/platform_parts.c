@@ -8,6 +8,24 @@ static void add_part(struct platform_part *parts, uint32_t *count, const struct 
     parts[(*count)++] = (struct platform_part){ section, object, instance };
 }
 
+/* "virtqueue", instance = device * 8 + queue. */
+#define VIRTQUEUE_INSTANCES 8
+
+static void add_virtio(struct platform_part *parts, uint32_t *count, struct platform *platform,
+                       const struct guest_config *config)
+{
+    for (unsigned kind = 0; kind < VIRTIO_KINDS; kind++) {
+        struct virtio_device *device = &platform->virtio[kind];
+        if (!(config->devices & BIT(kind))) /* enum guest_device has the bits in this order */
+            continue;
+        add_part(parts, count, &virtio_section, device, kind);
+        for (unsigned queue = 0; queue < virtio_queue_count(kind); queue++)
+            add_part(parts, count, &virtqueue_section, &device->queues[queue], kind * VIRTQUEUE_INSTANCES + queue);
+    }
+    if (config->devices & GUEST_DEVICE_NET)
+        add_part(parts, count, &net_addresses_section, &platform->net_addresses, 0);
+}
+
 uint32_t platform_parts(struct platform *platform, const struct guest_config *config,
                         struct platform_part out[PLATFORM_PARTS_MAX])
 {
@@ -19,6 +37,7 @@ uint32_t platform_parts(struct platform *platform, const struct guest_config *co
             add_part(out, &count, &pci_function_section, &platform->pci[slot], slot);
     add_part(out, &count, &pic_section, &platform->pic, 0);
     add_part(out, &count, &ioapic_section, &platform->ioapic, 0);
+    add_virtio(out, &count, platform, config);
     return count;
 }
 

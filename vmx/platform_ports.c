@@ -18,8 +18,10 @@ static void write_uart(struct vcpu *vcpu, uint64_t offset, unsigned size, uint64
 {
     uint8_t sent;
     (void)size;
-    if (uart_write(&vcpu->vm->platform.uart, (unsigned)offset, (uint8_t)value, &sent))
-        vm_console_output(vcpu->vm, (char)sent);
+    if (!uart_write(&vcpu->vm->platform.uart, (unsigned)offset, (uint8_t)value, &sent))
+        return;
+    vcpu->vm->platform.virtio[VIRTIO_CONSOLE].spoken = 0;  /* input comes back this way */
+    vm_console_output(vcpu->vm, (char)sent);
 }
 const struct bus_ops uart_ports = { read_uart, write_uart };
 

@@ -82,6 +82,7 @@ void vm_tell_end(struct vm *vm)
     if (!atomic_exchange(&vm->end_untold, false))
         return;
     spinlock_acquire(&vm->device_lock);
+    vm_virtio_paused(vm);
     vm_console_flush(vm);
     spinlock_release(&vm->device_lock);
     log_info("vmx", "guest %s ended: %s", vm->name, vm->reason);

@@ -208,6 +208,7 @@ static void free_vm(struct vm *vm)
     vm_release_watchers(vm);
     end_vcpus(vm);
     vm_console_flush(vm);
+    vm_virtio_end(vm);
     apicv_destroy(vm);
     if (vm->memory.size > 0)
         guest_memory_destroy(&vm->memory);
@@ -245,6 +246,7 @@ static enum err furnish(struct vm *vm, const struct image_plan *plan)
 {
     vm_policy_default(vm);
     platform_init(vm);
+    vm_virtio_init(vm);
     enum err e = create_vcpus(vm, plan);
     if (e != OK)
         return e;
@@ -268,8 +270,11 @@ static enum err build(struct vm **out, const struct guest_config *config, const 
         e = apicv_create(vm);
     if (e == OK)
         e = furnish(vm, plan);
-    if (e != OK) {
+    if (e != OK)
         snprintf(why, why_size, "%s, while it was made", err_name(e));
+    else
+        e = vm_virtio_start(vm, plan == NULL, why, why_size);
+    if (e != OK) {
         free_vm(vm);
         return e;
     }

@@ -25,6 +25,7 @@
 #include "vmx/devices/apic_route.h"
 #include "vmx/platform.h"
 #include "vmx/state.h"
+#include "vmx/vm_virtio.h"
 
 #define VMS_MAX 32
 #define VCPUS_MAX GUEST_VCPUS_MAX
@@ -89,6 +90,7 @@ struct vm {
     struct vm_policy policy;             /* CPUID as this guest sees it */
     struct guest_clock clock;
     struct platform platform;
+    struct vm_virtio virtio;
     char line[VM_CONSOLE_LINE];          /* console output that has not yet been logged */
     uint32_t line_length;
     struct spinlock strays_lock;

@@ -27,7 +27,7 @@ static void log_byte(struct vm *vm, char c)
     vm->line[vm->line_length++] = c >= ' ' && c <= '~' ? c : '.';
 }
 
-void vm_console_output(struct vm *vm, char c)
+static void put_byte(struct vm *vm, char c)
 {
     vm->console[vm->console_position % VM_CONSOLE_RING] = c;
     vm->console_position++;
@@ -35,6 +35,18 @@ void vm_console_output(struct vm *vm, char c)
         console_com2_write(&c, 1);
     else
         log_byte(vm, c);
+}
+
+void vm_console_output(struct vm *vm, char c)
+{
+    put_byte(vm, c);
+    vm_notify_watchers(vm);
+}
+
+void vm_console_output_bytes(struct vm *vm, const char *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        put_byte(vm, bytes[i]);
     vm_notify_watchers(vm);
 }
 
@@ -55,8 +67,11 @@ size_t vm_console_read(struct vm *vm, uint64_t *position, char *buffer, size_t s
 size_t vm_console_write(struct vm *vm, const char *bytes, size_t size)
 {
     spinlock_acquire(&vm->device_lock);
+    size_t taken = 0;
     /* What is taken is in the guest's state: not while that is, or may have been, on its way to a peer. */
-    size_t taken = vm_devices_live(vm) ? uart_receive(&vm->platform.uart, bytes, size) : 0;
+    if (vm_devices_live(vm))
+        taken = vm_virtio_console_is_used(vm) ? vm_virtio_console_write(vm, bytes, size)
+                                              : uart_receive(&vm->platform.uart, bytes, size);
     spinlock_release(&vm->device_lock);
     return taken;
 }

@@ -59,6 +59,7 @@ enum err vm_resume(struct vm *vm)
     if (paused) {
         vm->first_entry_tsc = 0;
         vm->state = VM_RUNNING;
+        vm_virtio_resumed(vm);
     }
     spinlock_release(&vm->device_lock);
     if (!paused)
@@ -78,6 +79,7 @@ enum err vm_pause(struct vm *vm)
         vm->state = VM_PAUSED;
         vm->pause_tsc = time_now();
         vm->pause_guest_tsc = clock_guest_tsc(&vm->clock, vm->pause_tsc);
+        vm_virtio_paused(vm);
     }
     spinlock_release(&vm->device_lock);
     vm_release(vm);

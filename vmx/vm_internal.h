@@ -6,6 +6,7 @@
 
 /* Both with device_lock held: a byte that the guest sent; an unfinished line goes to the log. */
 void vm_console_output(struct vm *vm, char c);
+void vm_console_output_bytes(struct vm *vm, const char *bytes, size_t size);
 void vm_console_flush(struct vm *vm);
 /* The machine is held: each vCPU does INVEPT before it enters again. */
 void vm_ept_changed(struct vm *vm);

@@ -8,6 +8,7 @@
 #define TELEPOD_INSN_H
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* I/O ports */
@@ -54,6 +55,14 @@ static inline uint64_t rdmsr(uint32_t msr)
 static inline void wrmsr(uint32_t msr, uint64_t value)
 {
     asm volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+
+/* RDRAND: false when the generator has nothing ready just now (CF clear). Only where CPUID offers it. */
+static inline bool rdrand(uint64_t *value)
+{
+    bool ready;
+    asm volatile("rdrand %0" : "=r"(*value), "=@ccc"(ready));
+    return ready;
 }
 
 struct cpuid_result { uint32_t eax, ebx, ecx, edx; };

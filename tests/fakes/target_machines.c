@@ -142,6 +142,7 @@ enum err vm_state_load(struct vm *vm, bool ended, const void *buffer, size_t siz
 {
     struct vm_image *image = vm_image_new(vm->config.vcpus);
     static struct state_part parts[VM_IMAGE_PARTS_MAX];
+    virtio_init_all(image->platform.virtio);
     uint32_t count = vm_image_parts(image, &vm->config, ended, parts);
     enum err e = state_parts_decode(parts, count, buffer, size, why, why_size);
     free(image);

@@ -156,6 +156,7 @@ void pod_send_state(uint32_t index)
         fake_apic_state(&image->vcpus[v].lapic, v);
     }
     uart_reset(&image->platform.uart);
+    virtio_init_all(image->platform.virtio);
     image->clock = (struct state_clock){ 1000, HZ };
     promise(!state_parts_encode(parts, count, bytes, size, &used), "a state encodes");
     pod_send(index, RECORD_STATE, bytes, (uint32_t)used);

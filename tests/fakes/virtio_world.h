@@ -15,6 +15,7 @@
 
 static struct world_seen {
     bool messages_on;                   /* MSI-X */
+    bool no_master;                     /* Command.BusMaster is clear */
     unsigned messages, lines;
     uint16_t last_vector;
     bool level, refuse_random, refuse_frames;
@@ -27,6 +28,12 @@ static struct world_seen {
 } world_seen;
 
 static uint8_t world_disk[WORLD_DISK_SIZE];
+
+static inline bool world_may_dma(void *context, unsigned kind)
+{
+    (void)context, (void)kind;
+    return !world_seen.no_master;
+}
 
 static inline bool world_uses_messages(void *context, unsigned kind)
 {
@@ -102,6 +109,7 @@ static inline void world_console_output(void *context, const char *bytes, uint32
 
 static const struct virtio_world fake_world = {
     .dma = { guest_dma_read, guest_dma_write, guest_dma_load16, guest_dma_store16, NULL },
+    .may_dma = world_may_dma,
     .uses_messages = world_uses_messages,
     .message = world_message,
     .line = world_line,

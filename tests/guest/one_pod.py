@@ -10,7 +10,8 @@ from tools.lab.settings import Guest, Machine, Pod
 # One pod alone: the host can hold twice the rate of a pair.
 SETTINGS = Machine(ips=100_000_000)
 IMAGES = ["hello", "clock", "dirtier", "triple", "spin_cli", "outside", "ports", "msrs", "inject", "exceptions", "fpu", "cpuid_bench",
-          "hypercall", "control"]
+          "hypercall", "control", "virtio_block", "virtio_net", "virtio_console", "virtio_entropy", "virtio_abuse",
+          "virtio_bench"]
 METRONOME_HZ = 20
 
 

@@ -1,5 +1,5 @@
 """The in-guest tests: what they are called, which machine they want, how long they may take."""
-from tests.guest import behaviour, boots, misdeeds, network, upload
+from tests.guest import behaviour, boots, misdeeds, network, upload, virtio
 from tests.guest.one_pod import OnePod, beside_a_clock
 from tools.lab.suite import Test
 
@@ -42,6 +42,12 @@ TESTS = [
     on_pod("guests until the memory is gone", misdeeds.until_memory_is_gone, 60),
     on_pod("commands that make no sense", misdeeds.commands),
     on_pod("noise on the control port", misdeeds.noise),
+    on_pod("virtio: a disk", virtio.block, 80),
+    on_pod("virtio: two guests on one network", virtio.net, 80),
+    on_pod("virtio: a console", virtio.console),
+    on_pod("virtio: random numbers", virtio.entropy),
+    on_pod("virtio: what a kick costs", virtio.kick),
+    on_pod("virtio: misdeeds in every queue", virtio.abuse, 180),
     on_pod("commands on COM1", behaviour.serial_commands),
     on_pod("the kernel's own tests", behaviour.selftest, 60),
     on_pod("nothing is left behind", behaviour.nothing_left, 60),

@@ -49,6 +49,8 @@ static int make(void **state)
     for (uint32_t v = 0; v < VCPUS; v++)
         fill_vcpu(&f->image->vcpus[v], v);
     uart_reset(&f->image->platform.uart);
+    virtio_init_all(f->image->platform.virtio);
+    virtio_init_all(f->decoded->platform.virtio);
     f->image->clock = (struct state_clock){ 123456789, 2000000000 };
     f->image->console.position = 4711;
     f->count = vm_image_parts(f->image, &config, false, f->parts);

@@ -85,3 +85,15 @@ const struct virtio_kind_table virtio_net_kind = {
     .config = net_config,
     .serve = { [TRANSMIT_QUEUE] = transmit },
 };
+
+static const struct field net_addresses_fields[] = {
+    FIELD(struct net_addresses, count, NET_ADDRESSES),
+    FIELD_ARRAY(struct net_addresses, ipv4, 0),
+};
+const struct section net_addresses_section = {
+    .name = "net_addresses",
+    .version = 1,
+    .fields = net_addresses_fields,
+    .field_count = ARRAY_SIZE(net_addresses_fields),
+    .struct_size = sizeof(struct net_addresses),
+};

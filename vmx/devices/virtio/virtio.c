@@ -29,6 +29,11 @@ const struct virtio_kind_table *virtio_kind_of(const struct virtio_device *devic
     return kinds[device->kind % VIRTIO_KINDS];
 }
 
+unsigned virtio_queue_count(enum virtio_kind kind)
+{
+    return kinds[kind % VIRTIO_KINDS]->queue_count;
+}
+
 uint64_t virtio_features(const struct virtio_device *device)
 {
     return virtio_kind_of(device)->features | VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC;
@@ -44,6 +49,12 @@ void virtio_init(struct virtio_device *device, enum virtio_kind kind)
     device->status = device->isr = device->spoken = 0;
     for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++)
         virtqueue_reset(&device->queues[i]);
+}
+
+void virtio_init_all(struct virtio_device devices[VIRTIO_KINDS])
+{
+    for (unsigned kind = 0; kind < VIRTIO_KINDS; kind++)
+        virtio_init(&devices[kind], kind);
 }
 
 void virtio_reset(struct virtio_device *device, const struct virtio_world *world)
@@ -80,9 +91,10 @@ void virtio_break(struct virtio_device *device, const struct virtio_world *world
         interrupt(device, world, ISR_CONFIG, device->config_vector);
 }
 
-static bool queue_usable(const struct virtio_device *device, unsigned index)
+static bool queue_usable(const struct virtio_device *device, unsigned index, const struct virtio_world *world)
 {
-    return virtio_alive(device) && index < virtio_kind_of(device)->queue_count && device->queues[index].enabled;
+    return virtio_alive(device) && index < virtio_kind_of(device)->queue_count && device->queues[index].enabled &&
+           world->may_dma(world->context, device->kind);
 }
 
 static void tell_driver(struct virtio_device *device, unsigned index, const struct virtio_world *world)
@@ -128,7 +140,7 @@ bool virtio_run(struct virtio_device *device, unsigned index, const struct virti
     bool more = true, any = false;
     uint32_t cost = 0;
 
-    if (!queue_usable(device, index) || !virtio_kind_of(device)->serve[index])
+    if (!queue_usable(device, index, world) || !virtio_kind_of(device)->serve[index])
         return false;
     while (more && cost < VIRTIO_TURN_COST) {
         bool completed = false;
@@ -150,7 +162,7 @@ bool virtio_next_buffer(struct virtio_device *device, unsigned index, const stru
     enum virtqueue_result result;
     uint16_t count;
 
-    if (!queue_usable(device, index))
+    if (!queue_usable(device, index, world))
         return false;
     result = virtqueue_waiting(queue, &world->dma, &count);
     if (result == VIRTQUEUE_CHAIN)

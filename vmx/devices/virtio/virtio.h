@@ -51,10 +51,19 @@ struct virtio_device {
 };
 extern const struct section virtio_section;
 
+/* What the pod's switch knows of a guest's network card; it travels with the guest, for its announcement. */
+#define NET_ADDRESSES 4
+struct net_addresses {
+    uint32_t count;
+    uint32_t ipv4[NET_ADDRESSES];   /* network byte order; 0 behind count */
+};
+extern const struct section net_addresses_section;
+
 /* What a device asks of the machine around it. `kind` names the device. */
 struct virtio_world {
     struct dma dma;
     void *context;
+    bool (*may_dma)(void *context, unsigned kind);      /* is it the bus's master? Otherwise no queue is served */
     /* Interrupts: whether MSI-X is on; a message; the level of the pin. */
     bool (*uses_messages)(void *context, unsigned kind);
     void (*message)(void *context, unsigned kind, uint16_t vector);
@@ -67,8 +76,10 @@ struct virtio_world {
     void (*console_output)(void *context, const char *bytes, uint32_t size);
 };
 
+unsigned virtio_queue_count(enum virtio_kind kind);
 /* Power-on. mac and capacity are kept from what `device` holds. */
 void virtio_init(struct virtio_device *device, enum virtio_kind kind);
+void virtio_init_all(struct virtio_device devices[VIRTIO_KINDS]);   /* one of each kind */
 /* The driver's reset: as after power-on. */
 void virtio_reset(struct virtio_device *device, const struct virtio_world *world);
 /* Its driver may use it: DRIVER_OK, and not broken. */
