@@ -130,7 +130,7 @@ static uint16_t choose_vpid(const struct vm *vm, uint32_t index)
     return (uint16_t)(1 + vm->slot * VCPUS_MAX + index);
 }
 
-enum err vcpu_create(struct vcpu **out, struct vm *vm, uint32_t index)
+enum err vcpu_create(struct vcpu **out, struct vm *vm, uint32_t index, enum apic_mode apic_mode)
 {
     struct vcpu *vcpu;
     if (alloc(&vcpu) != OK)
@@ -140,7 +140,9 @@ enum err vcpu_create(struct vcpu **out, struct vm *vm, uint32_t index)
     vcpu->cpu = cpu_this();
     vcpu->vpid = vmx_controls_get()->vpid ? choose_vpid(vm, index) : 0;
     vcpu->lapic_deadline = UINT64_MAX;
-    lapic_reset(&vcpu->lapic, index, index == 0, APIC_X2APIC);
+    lapic_reset(&vcpu->lapic, index, index == 0, apic_mode);
+    if (index == 0 && apic_mode == APIC_XAPIC)
+        lapic_prepare_virtual_wire(&vcpu->lapic);
     vcpu_publish_route(vcpu);
     init_vmcs(vcpu);
     *out = vcpu;

@@ -103,7 +103,8 @@ _Static_assert(offsetof(struct vcpu, host_rsp) == VCPU_HOST_RSP, "entry_offsets.
 _Static_assert(HOST_RSP == HOST_RSP_FIELD, "entry_offsets.h");
 
 /* vmx/vcpu.c: life. Creation and end on the CPU where it lives, the others anywhere. */
-enum err vcpu_create(struct vcpu **out, struct vm *vm, uint32_t index);
+/* In xAPIC mode the first one's APIC is as a PC's firmware leaves it, else all are as after reset. */
+enum err vcpu_create(struct vcpu **out, struct vm *vm, uint32_t index, enum apic_mode apic_mode);
 void vcpu_destroy(struct vcpu *vcpu);               /* after vcpu_join; NULL is fine */
 enum err vcpu_start(struct vcpu *vcpu);             /* its thread; waits there until the machine runs */
 void vcpu_join(struct vcpu *vcpu);                  /* ends the thread; the machine is held */

@@ -138,6 +138,7 @@ static enum err check_config(const struct guest_config *config, char *why, size_
 struct vcpu_creation {
     struct vm *vm;
     const struct vcpu_state *state;
+    enum apic_mode apic_mode;
     enum err result;
 };
 
@@ -146,7 +147,7 @@ static void create_vcpu(void *arg)
 {
     struct vcpu_creation *c = arg;
     uint32_t index = c->vm->vcpu_count;
-    c->result = vcpu_create(&c->vm->vcpus[index], c->vm, index);
+    c->result = vcpu_create(&c->vm->vcpus[index], c->vm, index, c->apic_mode);
     if (c->result != OK)
         return;
     c->vm->vcpu_count++;
@@ -158,7 +159,8 @@ static enum err create_vcpus(struct vm *vm, const struct image_plan *plan)
 {
     uint32_t cpus[VCPUS_MAX];
     struct vcpu_state *state = malloc(sizeof *state);
-    struct vcpu_creation creation = { vm, state, state ? OK : ERR_NO_MEMORY };
+    enum apic_mode apic_mode = plan && plan->start != START_REAL ? APIC_XAPIC : APIC_X2APIC; /* guests/ABI.md */
+    struct vcpu_creation creation = { vm, state, apic_mode, state ? OK : ERR_NO_MEMORY };
     choose_cpus(&vm->config, cpus);
     vm->cpu = cpu_by_index(cpus[0]);
     for (uint32_t i = 0; creation.result == OK && i < vm->config.vcpus; i++) {

@@ -88,6 +88,30 @@
 #define IA32_KERNEL_GS_BASE 0xC0000102
 #define IA32_TSC_AUX 0xC0000103
 
+/* The same registers in memory: SDM Vol. 3A, table 11-1 "Local APIC Register Address Map". The I/O APIC is at its own. */
+#define XAPIC_BASE 0xFEE00000
+#define XAPIC_ID 0x20
+#define XAPIC_VERSION 0x30
+#define XAPIC_TPR 0x80
+#define XAPIC_PPR 0xA0
+#define XAPIC_EOI 0xB0
+#define XAPIC_LDR 0xD0
+#define XAPIC_DFR 0xE0
+#define XAPIC_SVR 0xF0
+#define XAPIC_ISR0 0x100
+#define XAPIC_TMR0 0x180
+#define XAPIC_IRR0 0x200
+#define XAPIC_ESR 0x280
+#define XAPIC_ICR 0x300
+#define XAPIC_ICR_HIGH 0x310
+#define XAPIC_LVT_TIMER 0x320
+#define XAPIC_LVT_LINT0 0x350
+#define XAPIC_LVT_ERROR 0x370
+#define XAPIC_INITIAL_COUNT 0x380
+#define XAPIC_CURRENT_COUNT 0x390
+#define XAPIC_DIVIDE 0x3E0
+#define IOAPIC_ADDRESS 0xFEC00000
+
 #define X2APIC_SVR_ENABLE 0x100
 #define X2APIC_LVT_MODE_TSC_DEADLINE (2 << 17)
 #define X2APIC_ICR_NMI (4 << 8)
