@@ -55,5 +55,17 @@ endef
 $(foreach name,$(GUEST_NAMES) $(GUEST_TESTS:%=tests/%),\
     $(eval $(call guest-rule,$(name),$(or $(GUEST_SOURCES_$(name)),guests/$(name).c))))
 
+# The one of 32 bits: a kernel by the Multiboot specification, with a library of its own (none).
+MULTIBOOT_SOURCES := $(addprefix guests/multiboot/, start.S main.c multiboot.ld)
+MULTIBOOT_CFLAGS  := $(filter-out -march=x86-64 -mno-red-zone,$(GUEST_CFLAGS)) -m32 -march=i686
+GUEST_IMAGES      += $(GUEST_OUT)/tests/multiboot.elf
+
+$(GUEST_OUT)/tests/multiboot.elf: $(MULTIBOOT_SOURCES) guests/build.mk
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	@gcc $(MULTIBOOT_CFLAGS) -nostdlib -static -no-pie -Wl,-m,elf_i386 -Wl,-T,guests/multiboot/multiboot.ld \
+	    -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-n -Wl,--no-warn-rwx-segments -o $@ \
+	    $(filter %.S %.c,$(MULTIBOOT_SOURCES))
+
 -include $(patsubst %.o,%.d,$(call guest-objects,$(GUEST_LIB) $(GUEST_SOURCES_dirtier) \
     guests/lib/smp.c $(GUEST_NAMES:%=guests/%.c) $(GUEST_TESTS:%=guests/tests/%.c)))
