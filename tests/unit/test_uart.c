@@ -70,25 +70,43 @@ static void test_receive_in_order(void **state)
     assert_int_equal(rd(DATA), 0);
 }
 
-static void test_full_fifo_takes_no_more(void **state)
+#define ROOM (UART_FIFO_SIZE + UART_WAITING_SIZE)
+
+/* What does not fit the FIFO waits on the line, and comes in order; what does not fit there is not taken. */
+static void test_full_line_takes_no_more(void **state)
 {
-    char many[UART_FIFO_SIZE + 10];
+    static char many[ROOM + 10];
 
     (void)state;
     for (size_t i = 0; i < sizeof(many); i++)
         many[i] = (char)i;
-    for (unsigned round = 0; round < 5; round++) { /* the ring wraps at other places each time */
-        assert_int_equal(uart_receive(&uart, many, sizeof(many)), UART_FIFO_SIZE);
+    uart_receive(&uart, "z", 1);
+    rd(DATA);
+    for (unsigned round = 0; round < 5; round++) { /* the rings wrap at other places each time */
+        assert_int_equal(uart_receive(&uart, many, UART_FIFO_SIZE), UART_FIFO_SIZE);
+        assert_int_equal(uart_receive(&uart, many + UART_FIFO_SIZE, sizeof(many)), UART_WAITING_SIZE);
         assert_int_equal(uart_receive(&uart, many, 1), 0);
         for (unsigned i = 0; i < 7; i++)
-            assert_int_equal(rd(DATA), i);
+            assert_int_equal(rd(DATA), (uint8_t)i);
         assert_int_equal(uart_receive(&uart, "1234567890", 10), 7);
-        for (unsigned i = 7; i < UART_FIFO_SIZE; i++)
-            assert_int_equal(rd(DATA), i);
+        for (unsigned i = 7; i < ROOM; i++)
+            assert_int_equal(rd(DATA), (uint8_t)i);
         for (const char *c = "1234567"; *c; c++)
             assert_int_equal(rd(DATA), *c);
         assert_int_equal(rd(LSR), IDLE);
     }
+}
+
+/* Linux clears the FIFO several times when it opens the port: what was typed ahead must survive. */
+static void test_clearing_the_fifo_loses_no_more(void **state)
+{
+    (void)state;
+    wr(FCR, 0x01);
+    uart_receive(&uart, "0123456789abcdefXYZ", 19);
+    wr(FCR, 0x07);
+    for (const char *c = "XYZ"; *c; c++)
+        assert_int_equal(rd(DATA), *c);
+    assert_int_equal(rd(LSR), IDLE);
 }
 
 static void test_dlab(void **state)
@@ -202,13 +220,19 @@ static void test_loopback(void **state)
     wr(DATA, 0xae); /* the classic presence test */
     assert_int_equal(rd(LSR), IDLE | 1);
     assert_int_equal(rd(DATA), 0xae);
-    assert_int_equal(uart_receive(&uart, "x", 1), 0);
+    assert_int_equal(uart_receive(&uart, "x", 1), 1); /* waits: the line is cut off */
+    assert_int_equal(rd(LSR), IDLE);
     for (unsigned i = 0; i < UART_FIFO_SIZE; i++)
         wr(DATA, (uint8_t)i);
     assert_int_equal(rd(LSR), IDLE | 1);
     wr(DATA, 0xff); /* overrun: lost, and said once */
     assert_int_equal(rd(LSR), IDLE | 3);
     assert_int_equal(rd(LSR), IDLE | 1);
+    wr(MCR, 0);
+    for (unsigned i = 0; i < UART_FIFO_SIZE; i++)
+        assert_int_equal(rd(DATA), i);
+    assert_int_equal(rd(DATA), 'x');
+    assert_int_equal(rd(LSR), IDLE);
 }
 
 /* DTR -> DSR, RTS -> CTS, OUT1 -> RI, OUT2 -> DCD, and the delta bits until the MSR is read. */
@@ -244,6 +268,7 @@ static void test_any_sequence(void **state)
         else
             uart_write(&uart, random >> 12 & 7, (uint8_t)(random >> 24), &out);
         assert_true(uart.fifo_head < UART_FIFO_SIZE && uart.fifo_count <= UART_FIFO_SIZE);
+        assert_true(uart.waiting_head < UART_WAITING_SIZE && uart.waiting_count <= UART_WAITING_SIZE);
     }
 }
 
@@ -304,7 +329,7 @@ static void test_state_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_reset), T(test_transmit), T(test_receive_in_order), T(test_full_fifo_takes_no_more), T(test_dlab),
+        T(test_reset), T(test_transmit), T(test_receive_in_order), T(test_full_line_takes_no_more), T(test_dlab),
         T(test_writable_bits), T(test_fifo_control), T(test_interrupt_identification),
         T(test_thr_interrupt_after_a_write), T(test_interrupt_gate), T(test_loopback), T(test_loopback_modem_lines), T(test_any_sequence),
         T(test_state_round_trip), T(test_state_refused),

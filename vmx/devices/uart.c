@@ -102,14 +102,23 @@ static void fifo_clear(struct uart *uart)
     uart->fifo_count = 0;
 }
 
+/* What waits on the line comes in while there is room. */
+static void take_from_line(struct uart *uart)
+{
+    while ((uart->mcr & MCR_LOOPBACK) == 0 && uart->waiting_count > 0 &&
+           fifo_put(uart, uart->waiting[uart->waiting_head])) {
+        uart->waiting_head = (uart->waiting_head + 1) % UART_WAITING_SIZE;
+        uart->waiting_count--;
+    }
+}
+
 size_t uart_receive(struct uart *uart, const char *bytes, size_t size)
 {
-    size_t taken = 0;
+    size_t taken = MIN(size, UART_WAITING_SIZE - uart->waiting_count);
 
-    if ((uart->mcr & MCR_LOOPBACK) != 0)
-        return 0;
-    while (taken < size && fifo_put(uart, (uint8_t)bytes[taken]))
-        taken++;
+    for (size_t i = 0; i < taken; i++)
+        uart->waiting[(uart->waiting_head + uart->waiting_count++) % UART_WAITING_SIZE] = (uint8_t)bytes[i];
+    take_from_line(uart);
     return taken;
 }
 
@@ -141,6 +150,7 @@ static void write_modem_control(struct uart *uart, uint8_t value)
                        ((changed & MSR_DCD) != 0 ? MSR_DELTA_DCD : 0) |
                        ((before & ~after & MSR_RI) != 0 ? MSR_TRAILING_RI : 0);
     uart->mcr = value;
+    take_from_line(uart);
 }
 
 static unsigned trigger_level(const struct uart *uart)
@@ -174,6 +184,14 @@ static bool dlab(const struct uart *uart)
     return (uart->lcr & LCR_DLAB) != 0;
 }
 
+static uint8_t read_data(struct uart *uart)
+{
+    uint8_t byte = fifo_get(uart);
+
+    take_from_line(uart);
+    return byte;
+}
+
 static uint8_t read_identification(struct uart *uart)
 {
     uint8_t source = interrupt_identification(uart);
@@ -202,7 +220,7 @@ static uint8_t read_modem_status(struct uart *uart)
 uint8_t uart_read(struct uart *uart, unsigned offset)
 {
     switch ((enum uart_port)(offset % UART_PORT_COUNT)) {
-    case PORT_DATA: return dlab(uart) ? uart->dll : fifo_get(uart);
+    case PORT_DATA: return dlab(uart) ? uart->dll : read_data(uart);
     case PORT_INTERRUPT_ENABLE: return dlab(uart) ? uart->dlm : uart->ier;
     case PORT_IDENTIFICATION: return read_identification(uart);
     case PORT_LINE_CONTROL: return uart->lcr;
@@ -247,6 +265,7 @@ static void write_fifo_control(struct uart *uart, uint8_t value)
     if (((value ^ uart->fcr) & FCR_ENABLE) != 0 || (value & FCR_RESET_RECEIVER) != 0)
         fifo_clear(uart);
     uart->fcr = value & FCR_KEPT;
+    take_from_line(uart);
 }
 
 bool uart_write(struct uart *uart, unsigned offset, uint8_t value, uint8_t *out)
@@ -305,6 +324,9 @@ static const struct field uart_fields[] = {
     FIELD_ARRAY(struct uart, fifo, 0),
     FIELD(struct uart, fifo_head, UART_FIFO_SIZE - 1),
     FIELD(struct uart, fifo_count, UART_FIFO_SIZE),
+    FIELD_ARRAY(struct uart, waiting, 0),
+    FIELD(struct uart, waiting_head, UART_WAITING_SIZE - 1),
+    FIELD(struct uart, waiting_count, UART_WAITING_SIZE),
 };
 
 const struct section uart_section = {
