@@ -13,6 +13,7 @@
 #include "kernel/thread.h"
 #include "kernel/time.h"
 #include "kernel/timer.h"
+#include "kernel/wall_clock.h"
 #include "mm/benchmark.h"
 #include "mm/page.h"
 #include "mm/paging.h"
@@ -68,6 +69,7 @@ _Static_assert(NET_ADDRESSES_MAX == SWITCH_PORT_ADDRESSES_MAX, "as many addresse
 static void main_thread(void *arg)
 {
     (void)arg;
+    wall_clock_init();
     pci_init();
     apicv_allow(boot.config.apicv);
     vmx_init();                                     /* or one sentence why not: the pod goes on without guests */

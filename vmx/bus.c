@@ -22,11 +22,16 @@ struct port_range {
 /* The ports of a PC, those that are used most first. */
 static const struct port_range port_ranges[] = {
     { 0x3f8, 0x3ff, 1, &uart_ports },
+    { 0x61, 0x61, 1, &control_port },
+    { 0x40, 0x43, 1, &pit_ports },
     { 0xcf8, 0xcfb, 4, &pci_address_port },
     { 0xcfc, 0xcff, 4, &pci_data_port },
+    { 0x600, 0x600 + ACPI_PM_PORT_COUNT - 1, 4, &acpi_pm_ports },
+    { 0x70, 0x71, 1, &rtc_ports },
     { PIC_MASTER_COMMAND, PIC_MASTER_DATA, 1, &pic_master_ports },
     { PIC_SLAVE_COMMAND, PIC_SLAVE_DATA, 1, &pic_slave_ports },
     { PIC_ELCR_MASTER, PIC_ELCR_SLAVE, 1, &pic_elcr_ports },
+    { 0x510, 0x511, 2, &fw_cfg_ports },
     { 0xf4, 0xf4, 1, &exit_port },
 };
 

@@ -11,9 +11,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "kernel/lib/pod_config.h"
+#include "vmx/devices/acpi_pm.h"
+#include "vmx/devices/fw_cfg.h"
 #include "vmx/devices/ioapic.h"
 #include "vmx/devices/pci.h"
 #include "vmx/devices/pic.h"
+#include "vmx/devices/pit.h"
+#include "vmx/devices/rtc.h"
 #include "vmx/devices/uart.h"
 #include "vmx/devices/virtio/virtio.h"
 #include "vmx/fields.h"
@@ -27,6 +31,10 @@ enum platform_end { PLATFORM_GOES_ON, PLATFORM_EXIT_CODE, PLATFORM_POWER_OFF, PL
 struct platform {
     struct uart uart;                           /* COM1 */
     struct pci_host pci_host;
+    struct pit pit;
+    struct rtc rtc;
+    struct acpi_pm pm;
+    struct fw_cfg fw_cfg;
     struct pic pic;
     struct ioapic ioapic;
     struct pci_function pci[PCI_SLOTS];
@@ -51,6 +59,11 @@ void platform_init(struct vm *vm);
 /* The parts that a machine of this configuration has, in the order of the stream; returns how many. Pure. */
 uint32_t platform_parts(struct platform *platform, const struct guest_config *config,
                         struct platform_part out[PLATFORM_PARTS_MAX]);
+
+/* A device's state was changed by others than the bus: its interrupt lines follow. device_lock is held. */
+void platform_update_lines(struct vm *vm);
+/* The operator asks the guest politely to power itself off. Any CPU; takes device_lock. False: it does not run. */
+bool platform_press_power_button(struct vm *vm);
 
 /* The next machine time at which platform_advance has something to do; UINT64_MAX: never. device_lock is held. */
 uint64_t platform_next_deadline(const struct vm *vm);

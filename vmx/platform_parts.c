@@ -31,6 +31,12 @@ uint32_t platform_parts(struct platform *platform, const struct guest_config *co
 {
     uint32_t count = 0, slots = pci_slots_of(config);
     add_part(out, &count, &uart_section, &platform->uart, 0);
+    for (unsigned channel = 0; channel < PIT_CHANNELS; channel++)
+        add_part(out, &count, &pit_channel_section, &platform->pit.channel[channel], channel);
+    add_part(out, &count, &pit_section, &platform->pit, 0);
+    add_part(out, &count, &rtc_section, &platform->rtc, 0);
+    add_part(out, &count, &acpi_pm_section, &platform->pm, 0);
+    add_part(out, &count, &fw_cfg_section, &platform->fw_cfg, 0);
     add_part(out, &count, &pci_host_section, &platform->pci_host, 0);
     for (unsigned slot = 0; slot < PCI_SLOTS; slot++)
         if (slots >> slot & 1)

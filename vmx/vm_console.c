@@ -72,6 +72,8 @@ size_t vm_console_write(struct vm *vm, const char *bytes, size_t size)
     if (vm_devices_live(vm))
         taken = vm_virtio_console_is_used(vm) ? vm_virtio_console_write(vm, bytes, size)
                                               : uart_receive(&vm->platform.uart, bytes, size);
+    if (taken > 0)
+        platform_update_lines(vm);
     spinlock_release(&vm->device_lock);
     return taken;
 }

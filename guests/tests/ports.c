@@ -1,7 +1,7 @@
 /*
- * ports: IN and OUT at every port, as byte, word and doubleword, and the string forms at one. Nothing must
- * happen: what nobody answers reads as all ones (guests/ABI.md). Left out: the exit port, and COM1, which
- * carries the verdict. Option: last=65535, to stop earlier.
+ * ports: IN and OUT at every port, as byte, word and doubleword, and the string forms at one: to devices nonsense, to the
+ * rest nothing. The machine must survive, and what nobody answers reads as all ones (guests/ABI.md). Left out: the exit
+ * port, the reset port, and COM1, which carries the verdict. Option: last=65535, to stop earlier.
  */
 #include "guests/lib/guest.h"
 #include "guests/lib/insn.h"
@@ -9,6 +9,7 @@
 
 #define PORT_DEAD 0x2F0             /* no device of ours, nor of a PC */
 #define UART_PORTS 8
+#define PORT_RESET 0xCF9
 #define STRING_BYTES 8
 #define PROGRESS_PORTS 0x4000
 
@@ -20,7 +21,9 @@ static bool left_out(uint32_t port, unsigned size)
     bool exit_port = port <= PORT_EXIT && port + size > PORT_EXIT;
     bool com1 = port < PORT_COM1 + UART_PORTS && port + size > PORT_COM1;
 
-    return exit_port || com1;
+    bool reset = port <= PORT_RESET && port + size > PORT_RESET;
+
+    return exit_port || com1 || reset;
 }
 
 static void touch(uint16_t port)

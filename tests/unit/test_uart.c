@@ -276,7 +276,7 @@ static char why[160];
 
 static enum err reload(const struct uart *from)
 {
-    uint8_t wire[256];
+    uint8_t wire[2048];
     size_t size = section_wire_size(&uart_section);
 
     assert_true(size <= sizeof(wire));
@@ -329,7 +329,8 @@ static void test_state_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_reset), T(test_transmit), T(test_receive_in_order), T(test_full_line_takes_no_more), T(test_dlab),
+        T(test_reset), T(test_transmit), T(test_receive_in_order), T(test_full_line_takes_no_more),
+        T(test_clearing_the_fifo_loses_no_more), T(test_dlab),
         T(test_writable_bits), T(test_fifo_control), T(test_interrupt_identification),
         T(test_thr_interrupt_after_a_write), T(test_interrupt_gate), T(test_loopback), T(test_loopback_modem_lines), T(test_any_sequence),
         T(test_state_round_trip), T(test_state_refused),
