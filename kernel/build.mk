@@ -45,6 +45,16 @@ $(KERNEL_DIR)/%.S.o: %.S
 
 $(KERNEL_DIR)/kernel/font_file.S.o: $(FONT_PSF)
 
+# Guests' ACPI tables: iasl turns each into bytes for a C array, which vmx/acpi/guest_acpi.c includes.
+GUEST_ACPI := $(BUILD)/acpi
+GUEST_ACPI_TABLES := $(patsubst vmx/acpi/%.asl,$(GUEST_ACPI)/%.hex,$(wildcard vmx/acpi/*.asl))
+$(GUEST_ACPI)/%.hex: vmx/acpi/%.asl | $(PACKAGES_STAMP)
+	@mkdir -p $(@D)
+	@echo "  IASL    $<"
+	@iasl -tc -p $(@:.hex=) $< > $(@:.hex=.log) 2>&1 || { cat $(@:.hex=.log); rm -f $@; exit 1; }
+$(KERNEL_DIR)/vmx/acpi/%.o: KERNEL_ROOM_CFLAGS = -I$(GUEST_ACPI)
+$(KERNEL_DIR)/vmx/acpi/guest_acpi.c.o: $(GUEST_ACPI_TABLES)
+
 # kernel-link SYMBOLS: all objects, the libraries and one table of symbols.
 define kernel-link
 @echo "  LD      $@"

@@ -6,7 +6,7 @@ PURE_SRCS := $(wildcard kernel/lib/*.c) \
     kernel/acpi_tables.c kernel/pci_route.c \
     mm/buddy.c mm/ept.c \
     vmx/fields.c vmx/controls.c vmx/cpuid.c vmx/cpuid_build.c vmx/cpuid_features.c vmx/policy.c vmx/sections.c vmx/state_codec.c vmx/vm_image.c vmx/reset.c vmx/start_state.c \
-    vmx/guest_walk.c vmx/platform_parts.c \
+    vmx/guest_walk.c vmx/platform_parts.c vmx/acpi/guest_acpi.c \
     $(wildcard vmx/devices/*.c vmx/devices/*/*.c vmx/loader/*.c) \
     net/announce.c net/frame_queue.c net/switch_addresses.c net/switch_table.c \
     $(ZYDIS_SRCS) vmx/mmio_decode.c vmx/mmio_execute.c \
@@ -29,6 +29,8 @@ FUZZ_LIB := $(FUZZ_DIR)/libpure.a
 # Foreign code is not ours to warn about.
 FOREIGN_OBJS := $(patsubst %.c,pure/%.o,$(INIH_SRC) $(ZYDIS_SRCS))
 $(FOREIGN_OBJS:%=$(UNIT_DIR)/%) $(FOREIGN_OBJS:%=$(FUZZ_DIR)/%): HOST_WARNINGS := -w
+$(UNIT_DIR)/pure/vmx/acpi/%.o $(FUZZ_DIR)/pure/vmx/acpi/%.o: HOST_CFLAGS += -I$(GUEST_ACPI)
+$(UNIT_DIR)/pure/vmx/acpi/guest_acpi.o $(FUZZ_DIR)/pure/vmx/acpi/guest_acpi.o: $(GUEST_ACPI_TABLES)
 ZYDIS_USERS := $(patsubst %.c,pure/%.o,$(ZYDIS_SRCS) vmx/mmio_decode.c)
 $(ZYDIS_USERS:%=$(UNIT_DIR)/%) $(ZYDIS_USERS:%=$(FUZZ_DIR)/%): HOST_CFLAGS += $(ZYDIS_FLAGS)
 $(ZYDIS_USERS:%=$(UNIT_DIR)/%) $(ZYDIS_USERS:%=$(FUZZ_DIR)/%): $(ZYCORE_HEADERS)

@@ -7,6 +7,7 @@
 #include "kernel/lib/addr.h"
 #include "kernel/lib/util.h"
 #include "kernel/thread.h"
+#include "vmx/acpi/guest_acpi.h"
 
 struct image_request vm_image_request(const struct guest_config *config, const struct vm_files *files)
 {
@@ -61,14 +62,30 @@ static enum err load_boot_pages(struct vm *vm, const struct image_plan *plan, co
     return e;
 }
 
+static enum err load_acpi_tables(struct vm *vm)
+{
+    uint8_t *tables = malloc(GUEST_ACPI_SIZE);
+    size_t size = tables ? guest_acpi_build(tables, GUEST_ACPI_SIZE, GUEST_ACPI_BASE, vm->config.vcpus) : 0;
+    enum err e = size ? guest_memory_write(&vm->memory, (struct gpa){ GUEST_ACPI_BASE }, tables, size) : ERR_NO_MEMORY;
+
+    free(tables);
+    return e;
+}
+
 enum err vm_load(struct vm *vm, const struct image_plan *plan, const struct image_request *request,
                  const struct vm_file *disk)
 {
+    struct image_request with_tables = *request;
     enum err e = OK;
 
     for (uint32_t i = 0; e == OK && i < plan->segment_count; i++)
         e = load_segment(vm, &plan->segments[i], request);
+    /* Teaching images look for no tables, and have all of their memory to themselves (guests/ABI.md). */
+    if (e == OK && plan->start != START_REAL) {
+        with_tables.rsdp = GUEST_ACPI_BASE;
+        e = load_acpi_tables(vm);
+    }
     if (e == OK)
-        e = load_boot_pages(vm, plan, request);
+        e = load_boot_pages(vm, plan, &with_tables);
     return e ? e : load_disk(vm, disk);
 }

@@ -16,6 +16,7 @@ MAY_INCLUDE = {
     "vmx": [*KERNEL, "mm", "vmx"],
     # They know nothing of the wire, nor of the machine but the numbers of its MSRs.
     "vmx/devices": ["kernel/lib", "kernel/arch/msr.h", "vmx/devices", "vmx/fields.h"],
+    "vmx/acpi": ["kernel/lib", "vmx/acpi"],
     "vmx/loader": ["kernel/lib", "vmx/loader"],
     "net": [*KERNEL, "mm", "net"],
     "net/nic": [*KERNEL, "mm", "net/nic"],
