@@ -140,6 +140,25 @@ static void take_arp(struct arp *arp, uint32_t size)
     answer_to_sender(&arp->ethernet, sizeof(*arp));
 }
 
+/* As an operating system does when it comes up (RFC 5227, 2.3): the LAN may remember this address in another place. */
+static void announce(void)
+{
+    static struct arp arp;
+
+    for (unsigned i = 0; i < sizeof(mac); i++)
+        arp.ethernet.destination[i] = 0xff;
+    copy(arp.ethernet.source, mac, sizeof(mac));
+    arp.ethernet.type = swap16(TYPE_ARP);
+    arp.hardware = swap16(1);
+    arp.protocol = swap16(TYPE_IPV4);
+    arp.hardware_size = sizeof(mac);
+    arp.protocol_size = sizeof(address);
+    arp.operation = swap16(ARP_REQUEST);
+    copy(arp.sender_mac, mac, sizeof(mac));
+    arp.sender = arp.target = address;
+    net_send(&arp, sizeof(arp));
+}
+
 static void answer_ipv4(struct ipv4 *ip, uint32_t size)
 {
     /* Swapping the addresses leaves the header's checksum as it is. */
@@ -253,6 +272,7 @@ void guest_main(void)
     tsc_hz = timer_tsc_hz();
     if (!net_open(mac))
         guest_fail("no network card, or it refuses");
+    announce();
     if (!spin)
         timer_start(TURN_HZ);
     print("# net_echo: %02x:%02x:%02x:%02x:%02x:%02x address %08x TSC %lu Hz\n", mac[0], mac[1], mac[2], mac[3], mac[4],

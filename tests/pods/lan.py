@@ -62,6 +62,7 @@ def silent_before_commit(pods: LanPods):
     pods.clear()
     mac = pods.begin()
     expect_equal(pods.ping(), 5, "answers to five pings")
+    pods.observer.forget()
     with Prober(pods.lan, ADDRESS):
         for step in ("round:0", "residue", "state", "prepare", "commit"):
             reply = pods.a.control.call(f"teleport net_echo {pods.b.peer_address} cut={step}", 40)

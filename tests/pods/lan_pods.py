@@ -18,18 +18,19 @@ BROADCAST = b"\xff" * 6
 class LanPods(TwoPods):
     directory = places.BUILD / "test/lan"
     settings = SETTINGS
-    guests = GUESTS
-
     def __init__(self):
         missing = netns.missing()
         if missing:
             raise Skipped(f"the guests' LAN cannot be set up here: {missing}")
-        guests = [Guest(name) for name in self.guests]
+        guests = self.make_guests()
         self.a, self.b = (make(self.settings.but(tap=tap), Pod(name, guests, more="lan = 1\n"), self.directory / name)
                           for name, tap in zip(("pod-a", "pod-b"), TAPS))
         self.pods = [self.a, self.b]
         self.lan = Lan(self.directory / "lan")
         self.observer = None
+
+    def make_guests(self):
+        return [Guest(name) for name in GUESTS]
 
     def start(self):
         self.lan.start()
@@ -53,8 +54,9 @@ class LanPods(TwoPods):
     def begin(self, name="net_echo", pod=None, more=""):
         """A guest with a card on the LAN, and nothing left of an earlier test; the pod and the guest's MAC address."""
         pod = pod or self.a
+        start = pod.log.position
         pod.control.must(f"start {name} image=net_echo.elf devices=net {more}".strip())
-        line = pod.wait_log(rf"\[{name}\] # net_echo: ([0-9a-f:]+) address", 20, 0)
+        line = pod.wait_log(rf"\[{name}\] # net_echo: ([0-9a-f:]+) address", 20, start)
         return bytes.fromhex(line[1].replace(":", ""))
 
     def clear(self):

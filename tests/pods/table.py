@@ -1,5 +1,5 @@
 """The two-pod tests: what they are called, which pair they want, how long they may take."""
-from tests.pods import cold, console, failures, hostile, intruders, lan, moves, others
+from tests.pods import cold, console, failures, hostile, intruders, lan, lan_linux, moves, others
 from tests.pods.lan_pods import LanPods
 from tests.pods.two_pods import TwoPods
 from tools.lab import wire
@@ -64,5 +64,6 @@ TESTS = [
     pair("lan: announced after COMMIT", lan.announced, fixture=LanPods),
     pair("lan: silent before COMMIT", lan.silent_before_commit, 120, LanPods),
     pair("lan: three witnesses agree", lan.witnesses, 120, LanPods),
+    pair("lan: Linux keeps its connections across ten moves", lan_linux.ten_times, 600, lan_linux.LinuxPods),
     pair("a guest on the second CPU", moves.second_cpu, 120, others.TwoCpus),
 ]

@@ -1,0 +1,150 @@
+"""An unmodified Linux on the LAN, with connections that a real Linux host has opened to it: they stay open while the guest
+moves to and fro ten times, and no byte of them is wrong."""
+import re
+import socket
+import threading
+import time
+
+from tests.pods.lan_pods import LanPods
+from tools.lab import children, linux
+from tools.lab.errors import Failure, expect, expect_equal
+from tools.lab.observer import TYPE_IPV4
+from tools.lab.settings import Machine
+
+MOVES = 10
+LINES_PORT = 7
+PROTOCOL_TCP, TCP_RST = 6, 0x04
+LINE_SECONDS = 30           # for an answer, downtime and retransmissions included
+PING_INTERVAL = "0.05"
+LEASE_SECONDS = 60
+FACTOR, MODULUS = 2654435761, 10**10        # of /cgi-bin/slow (guests/linux/root/slow)
+
+
+class LinuxPods(LanPods):
+    directory = LanPods.directory.parent / "lan-linux"
+    settings = Machine(ips=50_000_000)
+
+    def make_guests(self):
+        linux.built()
+        return [linux.guest(cmdline="quiet work=count work_options=spin,pages=256,rate=4,check=8", devices="net", memory="96M")]
+
+
+class Session(threading.Thread):
+    """An interactive TCP session: a line out, the same line back with its number, for as long as it runs."""
+
+    def __init__(self, pods, address):
+        super().__init__(daemon=True)
+        with pods.lan.host.inside():
+            self._socket = socket.create_connection((address, LINES_PORT), 20)
+        self._socket.settimeout(LINE_SECONDS)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.lines = 0
+        self.slowest = 0.0
+        self.wrong = ""
+        self._running = True
+
+    def run(self):
+        stream = self._socket.makefile("rb")
+        try:
+            while self._running:
+                line = f"line {self.lines + 1} at {time.monotonic():.6f}"
+                began = time.monotonic()
+                self._socket.sendall(line.encode() + b"\n")
+                answer = stream.readline().decode("ascii", "replace").rstrip("\n")
+                if answer != f"{self.lines + 1} {line}":
+                    self.wrong = f"to {line!r} came {answer!r}"
+                    return
+                self.lines += 1
+                self.slowest = max(self.slowest, time.monotonic() - began)
+                time.sleep(0.05)
+        except OSError as error:
+            self.wrong = f"after {self.lines} lines: {error}"
+
+    def end(self):
+        self._running = False
+        self.join(LINE_SECONDS + 5)
+        self._socket.close()
+        if self.wrong:
+            raise Failure(f"the TCP session: {self.wrong}")
+
+
+class Download:
+    """curl of a download that takes its time, until the guest is told that it is enough; every byte of it is known."""
+
+    def __init__(self, pods, address, pause_us=20_000, lines=1_000_000):
+        self._path = pods.directory / "download"
+        self._child = pods.lan.spawn(["curl", "-sS", "-N", "--max-time", "900", "-o", str(self._path), "-w", "%{http_code} %{errormsg}",
+                                      f"http://{address}/cgi-bin/slow?lines={lines}&us={pause_us}"], stdout=-1, stderr=-1)
+
+    def here(self):
+        return self._path.stat().st_size if self._path.exists() else 0
+
+    def ended(self):
+        return self._child.poll() is not None
+
+    def check(self, seconds=60):
+        try:
+            said, complaint = self._child.communicate(timeout=seconds)
+        finally:
+            children.stop(self._child)
+        expect_equal(self._child.returncode, 0, f"exit status of curl ({said.decode()} {complaint.decode()})")
+        lines = self._path.read_text().split("\n")
+        expect_equal(lines.pop(), "", "what follows the download's last line")
+        for number, line in enumerate(lines):
+            expect_equal(line, f"{number:010d} {number * FACTOR % MODULUS:010d}", f"line {number} of the download")
+        return len(lines)
+
+
+def resets(frames):
+    """TCP segments with RST, of anybody."""
+    return [frame for frame in frames if frame.kind == TYPE_IPV4 and len(frame.data) > 47 and frame.data[23] == PROTOCOL_TCP
+            and frame.data[47] & TCP_RST]
+
+
+def boot(pods):
+    """The guest, with the address that the host's DHCP server gave it."""
+    pods.clear()
+    start = pods.a.com2.log.position
+    pods.a.control.must("start linux")
+    found = pods.a.com2.log.wait_for(r"guest: address ([\d.]+)/\d+", linux.BOOT_SECONDS + LEASE_SECONDS, start, pods.a.alive)
+    return found[1]
+
+
+def ten_times(pods: LinuxPods):
+    """ping, a slow download and an interactive session, across ten moves."""
+    address = boot(pods)
+    expect_equal(pods.ping(address), 5, "answers to five pings")
+    mark = pods.a.com2.log.position
+    pinger = pods.lan.spawn(["ping", "-n", "-q", "-i", PING_INTERVAL, address], stdout=-1, stderr=-1)
+    session, download = Session(pods, address), Download(pods, address)
+    session.start()
+    source, table, texts = pods.a, [], []
+    for number in range(MOVES):
+        time.sleep(1)
+        arrival = pods.other(source).com2.log.position
+        before, lines = download.here(), session.lines
+        flight = pods.move("linux", source, seconds=240)
+        texts.append(source.com2.log.text(mark))
+        source, mark = pods.other(source), arrival
+        expect(not session.wrong, f"after move {number + 1}, the TCP session: {session.wrong}")
+        expect(not download.ended(), f"after move {number + 1}: curl has ended")
+        table.append(f"{number + 1:3d} to {source.name}: downtime {flight['downtime_us'] / 1000:7.2f} ms, total "
+                     f"{flight['total_us'] / 1e6:5.1f} s, {flight['bytes'] / 1e6:6.1f} MB; meanwhile {session.lines - lines} lines, "
+                     f"{download.here() - before} bytes downloaded")
+        print(table[-1], flush=True)
+    time.sleep(1)
+    texts.append(source.com2.log.text(mark))
+    session.end()
+    pinger.send_signal(2)
+    said = pinger.communicate(timeout=10)[0].decode()
+    children.stop(pinger)
+    frames = pods.observer.frames()
+    print(f"session: {session.lines} lines, the slowest {session.slowest * 1000:.0f} ms; ping: "
+          + "; ".join(line for line in said.split("\n") if "packets" in line or "rtt" in line), flush=True)
+    expect_equal(len(resets(frames)), 0, "TCP resets on the LAN")
+    linux.check_workload("".join(texts))
+    sent, received = map(int, re.search(r"(\d+) packets transmitted, (\d+) received", said).groups())
+    expect(received > 0.8 * sent, f"{sent} pings, {received} answers")
+    linux.type_text(source, "linux", "touch /tmp/enough\n")
+    print(f"download: {download.check()} lines, all right", flush=True)
+    pods.clear()
