@@ -244,6 +244,181 @@ def test_raw(client):
         err=["no guest clock"])
 
 
+class Script(threading.Thread):
+    """A pod by hand: serves connections one after the other, each with a function (connection, read) that plays its part."""
+
+    def __init__(self, *parts):
+        super().__init__(daemon=True)
+        self.parts, self.error = parts, None
+        self.listener = socket.socket()
+        self.listener.settimeout(STEP_SECONDS)
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(1)
+        self.port = self.listener.getsockname()[1]
+        self.address = "127.0.0.1:%d" % self.port
+
+    def run(self):
+        try:
+            for part in self.parts:
+                connection, _ = self.listener.accept()
+                connection.settimeout(STEP_SECONDS)
+                with connection:
+                    part(connection, lambda size, c=connection: read_exactly(c, size))
+        except (OSError, Failure) as error:
+            self.error = error
+        finally:
+            self.listener.close()
+
+
+def read_exactly(connection, size):
+    data = b""
+    while len(data) < size:
+        piece = connection.recv(size - len(data))
+        if not piece:
+            raise Failure("%d bytes from the client, not %d: %r" % (len(data), size, data[-60:]))
+        data += piece
+    return data
+
+
+def expect_bytes(read, expected):
+    found = read(len(expected))
+    check("from the client %r, not %r" % (expected, found), found == expected)
+
+
+def with_scripts(client, pods, words, status, out=b"", err=(), options=(), stdin=b""):
+    for pod in pods:
+        pod.start()
+    done = subprocess.run([client, *options, *words], input=stdin, capture_output=True, timeout=2 * STEP_SECONDS, check=False)
+    for pod in pods:
+        pod.join(STEP_SECONDS)
+        check("a pod's part: %s; %r" % (pod.error, done.stderr), pod.error is None)
+    check("status %d, not %d: %r" % (done.returncode, status, done.stderr), done.returncode == status)
+    check("stdout %r, not %r" % (done.stdout, out), done.stdout == out)
+    for text in err:
+        check("stderr with %r: %r" % (text, done.stderr), text.encode() in done.stderr)
+
+
+def output(text, position):
+    return line({"event": "console", "console": "g", "text": text, "position": position})
+
+
+def test_follow(client):
+    """From pod-a to pod-b, by the name that the operator has given it: output by positions, input by what was taken."""
+    every_byte = "".join(map(chr, range(256)))
+
+    def source(connection, read):
+        expect_bytes(read, b"console g attach position=0\n")
+        connection.sendall(line({"event": "attached", "console": "g", "pod": "pod-a"}) + output(every_byte, 1000))
+        expect_bytes(read, b"hello")
+        connection.sendall(line({"event": "input", "taken": 2}) + output("one\n", 1004))
+        connection.sendall(line({"ok": True, "position": 1004, "taken": 3,
+                                 "moved": {"pod": "pod-b", "address": "10.9.9.9", "control_port": 7}}))
+
+    def target(connection, read):
+        expect_bytes(read, b"console g attach position=1004\n")
+        expect_bytes(read, b"lo")                       # what the guest had not taken, and no more
+        connection.sendall(line({"event": "attached", "console": "g", "pod": "pod-b"}) + output("e\ntwo\n", 1008))
+        connection.sendall(line({"event": "input", "taken": 2}) + line({"ok": True, "position": 1008, "taken": 2}))
+
+    a, b = Script(source), Script(target)
+    with_scripts(client, [a, b], [a.address, "console", "g", "attach"], 0, bytes(range(256)) + b"one\ntwo\n",
+                 ["g has moved to pod-b", "g is stopped"], ["--pod", "pod-b=" + b.address], b"hello")
+
+
+def test_follow_by_address(client):
+    """Without a name for it, the address that the pod tells; what is missing is said."""
+    def target(connection, read):
+        expect_bytes(read, b"console g attach position=7\n")
+        connection.sendall(line({"event": "attached"}) + output("x", 20) + line({"ok": True, "position": 20, "taken": 0}))
+
+    b = Script(target)
+
+    def source(connection, read):
+        expect_bytes(read, b"console g attach position=7\n")
+        connection.sendall(line({"ok": False, "code": "not found", "error": "g went to pod-b",
+                                 "moved": {"pod": "pod-b", "address": "127.0.0.1", "control_port": b.port}}))
+
+    a = Script(source)
+    with_scripts(client, [a, b], [a.address, "console", "g", "attach", "position=7"], 0, b"x", ["12 bytes of the console are lost"])
+
+
+def test_follow_refused(client):
+    def nobody(connection, read):
+        read(len(b"console g attach position=0\n"))
+        connection.sendall(line({"ok": False, "code": "not found", "error": "no guest g on this pod"}))
+
+    def silent_end(connection, read):
+        read(len(b"console g attach position=0\n"))
+        connection.sendall(output("tick", 4))
+
+    def noise(connection, read):
+        read(len(b"console g attach position=0\n"))
+        connection.sendall(b"HTTP/1.0 400\n")
+
+    for part, status, out, err in ((nobody, 1, b"", "no guest g"), (silent_end, 2, b"tick", "closed the connection"),
+                                   (noise, 2, b"", "this is no pod")):
+        pod = Script(part)
+        with_scripts(client, [pod], [pod.address, "console", "g", "attach"], status, out, [err])
+    def elsewhere(connection, read):
+        read(len(b"console g attach position=0\n"))
+        connection.sendall(line({"ok": False, "code": "not found", "error": "gone", "moved": {"pod": "x"}}))
+
+    circle = Script(*[elsewhere] * 9)
+    with_scripts(client, [circle], [circle.address, "console", "g", "attach"], 2, b"", ["no pod has it"],
+                 ["--pod", "x=" + circle.address])
+
+
+def test_upload(client):
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(client))) as folder:
+        path = os.path.join(folder, "work.img")
+        content = bytes(i * 7 % 251 for i in range(300001))
+        with open(path, "wb") as file:
+            file.write(content)
+
+        def takes(connection, read):
+            expect_bytes(read, b"upload work.img 300001 crc32c=a3add79e\n")
+            connection.sendall(line({"event": "send", "bytes": 300001}))
+            expect_bytes(read, content)
+            connection.sendall(line({"ok": True, "image": "work.img", "bytes": 300001, "crc32c": "0x0"}))
+
+        def refuses(connection, read):
+            expect_bytes(read, b"upload other 300001 crc32c=a3add79e\n")
+            connection.sendall(line({"ok": False, "code": "exists already", "error": "there is one"}))
+
+        def dies(connection, read):
+            read(20)
+            connection.sendall(line({"event": "send", "bytes": 300001}))
+            read(50000)
+
+        for part, words, status, out, err in ((takes, [path], 0, b"work.img: 300001 bytes, CRC32C 0x0\n", ""),
+                                              (refuses, [path, "other"], 1, b"", "there is one"),
+                                              (dies, [path], 2, b"", "")):
+            pod = Script(part)
+            with_scripts(client, [pod], [pod.address, "upload", *words], status, out, [err])
+        for words in ([path + "x"], [folder], [], [path, "a", "b"]):
+            done = subprocess.run([client, "127.0.0.1:1", "upload", *words], capture_output=True, timeout=STEP_SECONDS, check=False)
+            check("%r: %d %r" % (words, done.returncode, done.stderr), done.returncode == 2 and done.stderr.startswith(b"telepod: "))
+
+
+def test_images(client):
+    run(client, [line({"ok": True, "pod": "pod-a", "free_kib": 2048, "images": [
+        {"name": "a.elf", "bytes": 100, "from": "boot volume", "state": "ready", "users": 0},
+        {"name": "b.img", "bytes": 5, "from": "upload", "state": "arriving", "users": 0}]})], ["images"], 0,
+        out=["a.elf", "boot volume", "arriving", "2.0 MiB of memory are free on pod-a"])
+
+
+def test_pods(client):
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(client))) as folder:
+        path = os.path.join(folder, "pods")
+        with open(path, "w", encoding="ascii") as file:
+            file.write("# where they are\n\npod-a=127.0.0.1:1\npod-b\n")
+        for options in (["--pods", path], ["--pods", path + "x"], ["--pod", "a"], ["--pod", "=b"], ["--pod", "a="]):
+            done = subprocess.run([client, *options, "host", "list"], capture_output=True, timeout=STEP_SECONDS, check=False)
+            check("%r: %d" % (options, done.returncode), done.returncode == 2)
+        done = subprocess.run([client, "--pods", path, "host", "list"], capture_output=True, timeout=STEP_SECONDS, check=False)
+        check("the line: %r" % done.stderr, b"line 4: expected NAME=HOST:PORT" in done.stderr)
+
+
 def test_report(client):
     with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(client))) as folder:
         path = os.path.join(folder, "teleport.json")
