@@ -350,12 +350,19 @@ enum err vm_restart(struct vm *vm, const struct vm_files *files, char *why, size
     }
     vm->state = VM_INCOMING;
     end_vcpus(vm);
+    vm_virtio_end(vm);
+    vm->virtio = (struct vm_virtio){ 0 };
+    vm->platform_deadline = UINT64_MAX;
+    vm->pic_output = false;
     e = zero_ram(vm);
     e = e ? e : furnish(vm, &plan);
     e = e ? e : vm_load(vm, &plan, &request, &no_disk);
+    if (e != OK)
+        snprintf(why, why_size, "%s, while it was made anew; its disk is kept", err_name(e));
+    else
+        e = vm_virtio_start(vm, false, why, why_size);
     vm_release(vm); /* end_vcpus holds it */
     if (e != OK) {
-        snprintf(why, why_size, "%s, while it was made anew; its disk is kept", err_name(e));
         vm->state = VM_HALTED;
         return e;
     }

@@ -1,5 +1,6 @@
-/* Guarantees what command.h says, by tables: a verb's arguments and options, an option's type and range. */
+/* Guarantees what command.h says, by the tables of command_table.c. */
 #include "net/control/command.h"
+#include "net/control/command_table.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,92 +12,6 @@
 #include "kernel/lib/util.h"
 
 #define SHOWN_MAX 40            /* characters of a word that an error repeats */
-#define MEMORY_MIN LARGE_PAGE_SIZE
-#define MEMORY_MAX (512 * GIB)
-#define US_PER_HOUR 3600000000UL
-#define MS_PER_HOUR 3600000UL
-
-/* ---- what there is ------------------------------------------------------------------------------------------------ */
-
-enum value_type { TYPE_FLAG, TYPE_NUMBER, TYPE_SIZE, TYPE_TEXT, TYPE_FILE, TYPE_CONSOLE, TYPE_DEVICES, TYPE_MAC, TYPE_CRC };
-
-static const struct option {
-    const char *key;
-    enum value_type type;
-    uint64_t min, max;          /* of numbers and sizes; of texts, max is the room with its NUL */
-    const char *unit;           /* as the help shows the value */
-} options[] = {
-    [OPTION_FORCE] = { "force", TYPE_FLAG, 0, 0, NULL },
-    [OPTION_RAW] = { "raw", TYPE_FLAG, 0, 0, NULL },
-    [OPTION_FOLLOW] = { "follow", TYPE_NUMBER, 0, 3600, "SECONDS" },
-    [OPTION_INPUT] = { "input", TYPE_TEXT, 0, COMMAND_LINE_MAX, "\"TEXT\"" },
-    [OPTION_POSITION] = { "position", TYPE_NUMBER, 0, UINT64_MAX, "BYTES" },
-    [OPTION_ATTACH] = { "attach", TYPE_FLAG, 0, 0, NULL },
-    [OPTION_IMAGE] = { "image", TYPE_FILE, 0, FILE_NAME_MAX, "FILE" },
-    [OPTION_INITRD] = { "initrd", TYPE_FILE, 0, FILE_NAME_MAX, "FILE" },
-    [OPTION_DISK] = { "disk", TYPE_FILE, 0, FILE_NAME_MAX, "FILE" },
-    [OPTION_DISK_SIZE] = { "disk_size", TYPE_SIZE, MEMORY_MIN, MEMORY_MAX, "64M" },
-    [OPTION_MEMORY] = { "memory", TYPE_SIZE, MEMORY_MIN, MEMORY_MAX, "32M" },
-    [OPTION_CMDLINE] = { "cmdline", TYPE_TEXT, 0, GUEST_CMDLINE_MAX, "\"TEXT\"" },
-    [OPTION_VCPUS] = { "vcpus", TYPE_NUMBER, 1, GUEST_VCPUS_MAX, "N" },
-    [OPTION_DEVICES] = { "devices", TYPE_DEVICES, 0, 0, "net,entropy,..." },
-    [OPTION_MAC] = { "mac", TYPE_MAC, 0, 0, "aa:bb:cc:dd:ee:ff" },
-    [OPTION_CPU] = { "cpu", TYPE_NUMBER, 0, 255, "INDEX" },
-    [OPTION_CONSOLE] = { "console", TYPE_CONSOLE, 0, 0, "log|com2" },
-    [OPTION_PAUSED] = { "paused", TYPE_FLAG, 0, 0, NULL },
-    [OPTION_AUDIT] = { "audit", TYPE_FLAG, 0, 0, NULL },
-    [OPTION_DOWNTIME] = { "downtime", TYPE_NUMBER, 0, US_PER_HOUR, "US" },
-    [OPTION_ROUNDS] = { "rounds", TYPE_NUMBER, 1, 64, "N" },
-    [OPTION_GIVEUP] = { "giveup", TYPE_FLAG, 0, 0, NULL },
-    [OPTION_TIMEOUT] = { "timeout", TYPE_NUMBER, 1, MS_PER_HOUR, "MS" },
-    [OPTION_DOUBT] = { "doubt", TYPE_NUMBER, 0, MS_PER_HOUR, "MS" },
-    [OPTION_CUT] = { "cut", TYPE_TEXT, 0, 16, "STEP" },
-    [OPTION_CRC32C] = { "crc32c", TYPE_CRC, 0, 0, "HEX" },
-};
-_Static_assert(ARRAY_SIZE(options) == COMMAND_OPTIONS, "each option is described");
-
-enum argument_type { ARGUMENT_NONE, ARGUMENT_NAME, ARGUMENT_PEER, ARGUMENT_NUMBER, ARGUMENT_WORD, ARGUMENT_FILE, ARGUMENT_BYTES };
-
-static const struct verb {
-    const char *name;
-    enum argument_type arguments[COMMAND_ARGUMENTS_MAX];
-    uint32_t arguments_min;
-    uint64_t allowed;           /* BIT(enum command_option) */
-    const char *help;
-} verbs[] = {
-    [COMMAND_HELP] = { "help", { 0 }, 0, 0, "this list" },
-    [COMMAND_LIST] = { "list", { 0 }, 0, 0, "the guests, and the recipes that can be started" },
-    [COMMAND_START] = { "start", { ARGUMENT_NAME }, 1,
-                        BIT(OPTION_IMAGE) | BIT(OPTION_INITRD) | BIT(OPTION_DISK) | BIT(OPTION_DISK_SIZE) |
-                            BIT(OPTION_MEMORY) | BIT(OPTION_CMDLINE) | BIT(OPTION_VCPUS) | BIT(OPTION_DEVICES) |
-                            BIT(OPTION_MAC) | BIT(OPTION_CPU) | BIT(OPTION_CONSOLE) | BIT(OPTION_PAUSED),
-                        "starts a guest by its recipe in telepod.ini or from any files that the pod has, or a halted one "
-                        "again" },
-    [COMMAND_STOP] = { "stop", { ARGUMENT_NAME }, 1, BIT(OPTION_FORCE),
-                       "destroys a guest; force: one in doubt, because it runs on the peer" },
-    [COMMAND_PAUSE] = { "pause", { ARGUMENT_NAME }, 1, 0, "holds a guest" },
-    [COMMAND_RESUME] = { "resume", { ARGUMENT_NAME }, 1, BIT(OPTION_FORCE),
-                         "lets a paused guest go on; force: one in doubt, because it does not run on the peer" },
-    [COMMAND_CONSOLE] = { "console", { ARGUMENT_NAME }, 1,
-                          BIT(OPTION_RAW) | BIT(OPTION_ATTACH) | BIT(OPTION_FOLLOW) | BIT(OPTION_INPUT) | BIT(OPTION_POSITION),
-                          "a guest's serial output and input; raw, attach: the session becomes the serial line" },
-    [COMMAND_TELEPORT] = { "teleport", { ARGUMENT_NAME, ARGUMENT_PEER }, 2,
-                           BIT(OPTION_AUDIT) | BIT(OPTION_DOWNTIME) | BIT(OPTION_ROUNDS) | BIT(OPTION_GIVEUP) |
-                               BIT(OPTION_TIMEOUT) | BIT(OPTION_DOUBT) | BIT(OPTION_CUT),
-                           "moves a guest, running, paused or halted, to a peer" },
-    [COMMAND_IMAGES] = { "images", { 0 }, 0, 0, "the files that guests can be started from" },
-    [COMMAND_UPLOAD] = { "upload", { ARGUMENT_FILE, ARGUMENT_BYTES }, 2, BIT(OPTION_CRC32C),
-                         "takes a file: its bytes follow behind the event \"send\"" },
-    [COMMAND_REMOVE] = { "remove", { ARGUMENT_FILE }, 1, 0, "forgets a file; guests that were started from it go on" },
-    [COMMAND_STATS] = { "stats", { ARGUMENT_NAME }, 0, 0, "counters of the pod, or of one guest" },
-    [COMMAND_LOG] = { "log", { ARGUMENT_NUMBER }, 0, 0, "the pod's log, from a position on" },
-    [COMMAND_SHUTDOWN] = { "shutdown", { 0 }, 0, BIT(OPTION_FORCE),
-                           "stops all guests and powers off; force: also with teleports under way or in doubt" },
-    [COMMAND_SELFTEST] = { "selftest", { ARGUMENT_WORD }, 0, 0, "for the lab: the kernel's own tests, or those of that name" },
-};
-_Static_assert(ARRAY_SIZE(verbs) == COMMAND_VERBS, "each verb is described");
-_Static_assert(COMMAND_OPTIONS <= 64, "options fit the mask");
-_Static_assert(WORDS_MAX >= 1 + COMMAND_ARGUMENTS_MAX + COMMAND_OPTIONS, "a whole command fits");
 
 static enum err fail(struct command *out, enum err e, const char *format, ...) __attribute__((format(printf, 3, 4)));
 static enum err fail(struct command *out, enum err e, const char *format, ...)
@@ -163,7 +78,7 @@ static bool decode_mac(const char *text, uint64_t *number)
     return true;
 }
 
-static enum err decode_option(struct command *out, const struct option *option, struct command_value *value)
+static enum err decode_option(struct command *out, const struct command_option_kind *option, struct command_value *value)
 {
     static const char *const consoles[] = { [GUEST_CONSOLE_LOG] = "log", [GUEST_CONSOLE_COM2] = "com2" };
     char file[FILE_NAME_MAX];
@@ -219,16 +134,16 @@ static enum err decode_option(struct command *out, const struct option *option, 
 /* ---- the whole ---------------------------------------------------------------------------------------------------- */
 
 /* The option of this verb with this key; COMMAND_OPTIONS: none. */
-static uint32_t find_option(const struct verb *verb, const char *key)
+static uint32_t find_option(const struct command_verb_kind *verb, const char *key)
 {
     uint32_t i = 0;
 
-    while (i < COMMAND_OPTIONS && !(verb->allowed & BIT(i) && !strcmp(options[i].key, key)))
+    while (i < COMMAND_OPTIONS && !(verb->allowed & BIT(i) && !strcmp(command_options[i].key, key)))
         i++;
     return i;
 }
 
-static uint32_t arguments_max(const struct verb *verb)
+static uint32_t arguments_max(const struct command_verb_kind *verb)
 {
     uint32_t count = 0;
 
@@ -237,21 +152,21 @@ static uint32_t arguments_max(const struct verb *verb)
     return count;
 }
 
-static enum err take_option(struct command *out, const struct verb *verb, uint32_t index, const char *text)
+static enum err take_option(struct command *out, const struct command_verb_kind *verb, uint32_t index, const char *text)
 {
     struct command_value *value = &out->options[index];
 
     if (value->text)
-        return fail(out, ERR_INVALID, "%s: given twice to %s", options[index].key, verb->name);
+        return fail(out, ERR_INVALID, "%s: given twice to %s", command_options[index].key, verb->name);
     value->text = text;
-    return decode_option(out, &options[index], value);
+    return decode_option(out, &command_options[index], value);
 }
 
-static enum err take(struct command *out, const struct verb *verb, const struct word *word)
+static enum err take(struct command *out, const struct command_verb_kind *verb, const struct word *word)
 {
     struct command_value *value;
     uint32_t index = word->quoted && !word->value ? COMMAND_OPTIONS : find_option(verb, word->text);
-    bool flag = index < COMMAND_OPTIONS && options[index].type == TYPE_FLAG;
+    bool flag = index < COMMAND_OPTIONS && command_options[index].type == TYPE_FLAG;
 
     if (word->value && index == COMMAND_OPTIONS)
         return fail(out, ERR_INVALID, "%s has no option %.*s", verb->name, SHOWN_MAX, word->text);
@@ -269,7 +184,7 @@ static enum err take(struct command *out, const struct verb *verb, const struct 
 enum err command_parse(struct command *out, const char *line, size_t size)
 {
     const struct words *words = &out->words;
-    const struct verb *verb;
+    const struct command_verb_kind *verb;
     char synopsis[WORDS_ERROR_MAX];
     const char *help;
     enum err e;
@@ -280,11 +195,11 @@ enum err command_parse(struct command *out, const char *line, size_t size)
         return e;
     if (!words->count || words->list[0].value)
         return fail(out, ERR_INVALID, "expected a command; help lists them");
-    while (out->verb < COMMAND_VERBS && strcmp(verbs[out->verb].name, words->list[0].text))
+    while (out->verb < COMMAND_VERBS && strcmp(command_verbs[out->verb].name, words->list[0].text))
         out->verb++;
     if (out->verb == COMMAND_VERBS)
         return fail(out, ERR_NOT_FOUND, "%.*s: no such command; help lists them", SHOWN_MAX, words->list[0].text);
-    verb = &verbs[out->verb];
+    verb = &command_verbs[out->verb];
     for (uint32_t i = 1; i < words->count; i++) {
         e = take(out, verb, &words->list[i]);
         if (e != OK)
@@ -314,7 +229,7 @@ void command_mac(const struct command *command, uint8_t out[GUEST_MAC_BYTES])
 
 const char *command_verb_name(enum command_verb verb)
 {
-    return verbs[verb].name;
+    return command_verbs[verb].name;
 }
 
 bool command_describe(enum command_verb verb, char *synopsis, size_t size, const char **help)
@@ -327,16 +242,16 @@ bool command_describe(enum command_verb verb, char *synopsis, size_t size, const
 
     if ((unsigned)verb >= COMMAND_VERBS)
         return false;
-    used = (size_t)snprintf(synopsis, size, "%s", verbs[verb].name);
-    for (uint32_t i = 0; i < arguments_max(&verbs[verb]) && used < size; i++)
-        used += (size_t)snprintf(synopsis + used, size - used, i < verbs[verb].arguments_min ? " %s" : " [%s]",
-                                 arguments[verbs[verb].arguments[i]]);
+    used = (size_t)snprintf(synopsis, size, "%s", command_verbs[verb].name);
+    for (uint32_t i = 0; i < arguments_max(&command_verbs[verb]) && used < size; i++)
+        used += (size_t)snprintf(synopsis + used, size - used, i < command_verbs[verb].arguments_min ? " %s" : " [%s]",
+                                 arguments[command_verbs[verb].arguments[i]]);
     for (uint32_t i = 0; i < COMMAND_OPTIONS && used < size; i++) {
-        const char *equals = options[i].unit ? "=" : "", *unit = options[i].unit ? options[i].unit : "";
+        const char *equals = command_options[i].unit ? "=" : "", *unit = command_options[i].unit ? command_options[i].unit : "";
 
-        if (verbs[verb].allowed & BIT(i))
-            used += (size_t)snprintf(synopsis + used, size - used, " [%s%s%s]", options[i].key, equals, unit);
+        if (command_verbs[verb].allowed & BIT(i))
+            used += (size_t)snprintf(synopsis + used, size - used, " [%s%s%s]", command_options[i].key, equals, unit);
     }
-    *help = verbs[verb].help;
+    *help = command_verbs[verb].help;
     return true;
 }

@@ -88,6 +88,7 @@ static void note(const struct vm *vm, const struct teleport_departure *to)
     *departure = (struct departure){ .vm_id = vm->id, .address = to->address, .control_port = to->control_port,
                                      .console_start = vm->console_position, .console_position = vm->console_position,
                                      .number = ++last_number };
+    memcpy(departure->mac, vm->config.mac, sizeof(departure->mac));
     snprintf(departure->guest, sizeof(departure->guest), "%s", vm->name);
     snprintf(departure->pod, sizeof(departure->pod), "%s", to->pod);
     departure->readers = adopt_attachments(departure);
@@ -123,6 +124,14 @@ const struct departure *departure_find(const char *guest)
             last = d;
     }
     return last;
+}
+
+bool departure_has_mac(const uint8_t mac[GUEST_MAC_BYTES])
+{
+    for (uint32_t i = 0; i < DEPARTURES_MAX; i++)
+        if (departures[i].vm_id && memcmp(departures[i].mac, mac, GUEST_MAC_BYTES) == 0)
+            return true;
+    return false;
 }
 
 void departure_to_json(const struct departure *departure, struct json *json, const char *key)

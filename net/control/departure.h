@@ -8,6 +8,7 @@
 #ifndef TELEPOD_DEPARTURE_H
 #define TELEPOD_DEPARTURE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "kernel/lib/json.h"
@@ -22,6 +23,7 @@ struct departure {
     char pod[POD_NAME_MAX];
     uint32_t address;               /* IPv4, network byte order */
     uint16_t control_port;
+    uint8_t mac[GUEST_MAC_BYTES];
     uint64_t console_start, console_position;   /* the guest's output is [start, position) */
     char *console;                  /* that output; NULL: nobody reads it */
     uint32_t readers;
@@ -45,6 +47,9 @@ size_t departure_read(const struct departure *departure, uint64_t *position, cha
 
 /* The last one of a guest of that name; NULL: none is known. */
 const struct departure *departure_find(const char *guest);
+
+/* Did a guest go to a peer with this MAC, that it may still have there? */
+bool departure_has_mac(const uint8_t mac[GUEST_MAC_BYTES]);
 
 /* "KEY":{"pod":...,"address":...,"control_port":...} */
 void departure_to_json(const struct departure *departure, struct json *json, const char *key);

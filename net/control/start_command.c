@@ -9,6 +9,7 @@
 #include "kernel/lib/addr.h"
 #include "kernel/lib/guest_config.h"
 #include "kernel/lib/util.h"
+#include "net/control/departure.h"
 #include "net/control/handlers.h"
 #include "net/control/image_store.h"
 #include "vmx/vm.h"
@@ -113,7 +114,7 @@ static enum err settle_mac(struct start *start)
 
         do {
             guest_mac_make(config->mac, pod, config->name, attempt++);
-        } while (find_mac(config->mac) || is_promised(config->mac, config->name));
+        } while (find_mac(config->mac) || is_promised(config->mac, config->name) || departure_has_mac(config->mac));
         return OK;
     }
     other = find_mac(config->mac);

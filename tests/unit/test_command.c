@@ -11,6 +11,7 @@
 #include "kernel/lib/pod_config.h"
 #include "kernel/lib/util.h"
 #include "net/control/command.h"
+#include "net/control/command_table.h"
 #include "net/control/line.h"
 
 /* The line without its terminator at the end of a block, so that the sanitizer sees a read behind it. */
@@ -68,6 +69,15 @@ static void test_start_options(void **state)
     assert_null(c.options[OPTION_IMAGE].text);
     assert_false(command_flag(&c, OPTION_PAUSED));
     assert_int_equal(command_number(&c, OPTION_MEMORY, 7), 7);
+}
+
+static void test_tables_have_no_holes(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < COMMAND_OPTIONS; i++)
+        assert_non_null(command_options[i].key);
+    for (uint32_t i = 0; i < COMMAND_VERBS; i++)
+        assert_true(command_verbs[i].name && command_verbs[i].help);
 }
 
 static void test_machine_options(void **state)
@@ -286,7 +296,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verbs),    cmocka_unit_test(test_start_options), cmocka_unit_test(test_teleport_options),
-        cmocka_unit_test(test_machine_options),
+        cmocka_unit_test(test_tables_have_no_holes), cmocka_unit_test(test_machine_options),
         cmocka_unit_test(test_quotes),   cmocka_unit_test(test_mistakes),      cmocka_unit_test(test_length),
         cmocka_unit_test(test_help),     cmocka_unit_test(test_lines),
     };

@@ -16,10 +16,10 @@
 #include "net/control/session.c"
 #include "net/control/control.c"
 #include "net/control/guest_commands.c"
+#include "net/control/departure.c"
 #include "net/control/start_command.c"
 #include "net/control/image_store.c"
 #include "net/control/image_commands.c"
-#include "net/control/departure.c"
 #include "net/control/teleport_command.c"
 #define tell_output attached_tell_output   /* each command has one of its own */
 #define pass_input attached_pass_input
@@ -721,6 +721,9 @@ static void test_attached_console_follows(void **state)
                         "\"moved\":{\"pod\":\"pod-b\",\"address\":\"10.0.2.3\",\"control_port\":7000}}\n");
     assert_string_equal(guest_input, "hell");
     assert_null(departures[0].console);     /* nobody reads it any more */
+    start_clock();                          /* the one over there keeps its MAC */
+    assert_memory_not_equal(vm_find("clock")->config.mac, departures[0].mac, GUEST_MAC_BYTES);
+    expect("stop clock", "\"ok\":true");
     expect("console clock", "{\"ok\":false,\"code\":\"not found\",\"error\":\"clock is not on this pod any more: it went to pod-b\","
                             "\"moved\":{\"pod\":\"pod-b\",\"address\":\"10.0.2.3\",\"control_port\":7000}}\n");
 }
