@@ -172,6 +172,9 @@ void vcpu_read_state(struct vcpu *vcpu, struct vcpu_state *out)
     out->events.event_error_code = vcpu->event.error_code;
     out->events.event_instruction_length = vcpu->event.instruction_length;
     out->events.nmi_pending = vcpu->nmi_pending;
+    out->events.extint_message = vcpu->extint_message;
+    out->events.pic_event = vcpu->pic_event;
+    out->mtrr = vcpu->mtrr;
     out->events.activity = vcpu->activity;
 }
 
@@ -188,6 +191,9 @@ void vcpu_apply(struct vcpu *vcpu, const struct vcpu_state *state)
     vcpu->event = (struct vcpu_event){ state->events.event_info, state->events.event_error_code,
                                        state->events.event_instruction_length };
     vcpu->nmi_pending = state->events.nmi_pending;
+    vcpu->extint_message = state->events.extint_message;
+    vcpu->pic_event = state->events.pic_event;
+    vcpu->mtrr = state->mtrr;
     vcpu->activity = state->events.activity;
     vcpu->dead = vcpu->activity == ACTIVITY_WAIT_FOR_SIPI ||
                  (vcpu->activity == ACTIVITY_HLT && !(state->gpr.rflags & RFLAGS_IF));

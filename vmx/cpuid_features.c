@@ -1,7 +1,7 @@
 /*
  * The table of feature bits: SDM Vol. 2A, chapter 3, "CPUID - CPU Identification".
  *
- * Why a bit is hidden: VMX, SMX, SGX and their like would need nesting; MTRR, MCE, MCA, the
+ * Why a bit is hidden: VMX, SMX, SGX and their like would need nesting; MCE, MCA, the
  * speculation controls and performance counters come with MSRs that are not virtualized; CET, PKU, AMX and
  * LA57 with state that is not yet moved; MONITOR would let a guest wait where no exit reaches it; TSX is
  * withdrawn by microcode on some hosts.
@@ -82,7 +82,7 @@ static const struct feature {
     { CPUID_WORD_1_EDX, 8, PASS, "CX8" },
     { CPUID_WORD_1_EDX, 9, FORCE, "APIC" },
     { CPUID_WORD_1_EDX, 11, PASS, "SEP" },
-    { CPUID_WORD_1_EDX, 12, HIDE, "MTRR" },
+    { CPUID_WORD_1_EDX, 12, FORCE, "MTRR" },
     { CPUID_WORD_1_EDX, 13, PASS, "PGE" },
     { CPUID_WORD_1_EDX, 14, HIDE, "MCA" },
     { CPUID_WORD_1_EDX, 15, PASS, "CMOV" },

@@ -38,6 +38,7 @@ void vcpu_state_reset(struct vcpu_state *state, uint64_t entry)
     const uint16_t fcw = FCW_INIT;
     const uint32_t mxcsr = MXCSR_INIT;
     *state = reset_state;
+    mtrr_reset(&state->mtrr);
     state->segments.selector[SEGMENT_CS] = (uint16_t)(entry / REAL_MODE_PARAGRAPH);
     state->segments.base[SEGMENT_CS] = entry / REAL_MODE_PARAGRAPH * REAL_MODE_PARAGRAPH;
     state->gpr.rip = entry % REAL_MODE_PARAGRAPH;
@@ -52,5 +53,6 @@ void vcpu_state_init(struct vcpu_state *state)
     vcpu_state_reset(state, 0);
     state->xsave = kept.xsave;
     state->msr = kept.msr;
+    state->mtrr = kept.mtrr;
     state->control.xcr0 = kept.control.xcr0;
 }

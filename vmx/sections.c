@@ -139,6 +139,8 @@ static const struct field events_fields[] = {
     FIELD(struct state_events, event_error_code, 0),
     FIELD(struct state_events, event_instruction_length, 15),
     FIELD(struct state_events, nmi_pending, 1),
+    FIELD(struct state_events, extint_message, 1),
+    FIELD(struct state_events, pic_event, 0),
     FIELD(struct state_events, interruptibility, INTERRUPTIBILITY_KNOWN),
     FIELD(struct state_events, activity, ACTIVITY_WAIT_FOR_SIPI),
     FIELD(struct state_events, pending_debug_exceptions, 0),
@@ -151,11 +153,14 @@ static const struct field events_fields[] = {
 static enum err events_check(const void *decoded, char *why, size_t why_size)
 {
     uint32_t info = ((const struct state_events *)decoded)->event_info;
+    uint32_t pic_event = ((const struct state_events *)decoded)->pic_event;
     uint32_t activity = ((const struct state_events *)decoded)->activity;
     const uint32_t known = INTERRUPTION_VALID | INTERRUPTION_ERROR_CODE_VALID | INTERRUPTION_VECTOR_MASK |
                            INTERRUPTION_TYPE_MASK << INTERRUPTION_TYPE_SHIFT;
     if ((info & ~known) || (info && !(info & INTERRUPTION_VALID)))
         return bad(why, why_size, "event_info", info);
+    if (pic_event && (pic_event & ~INTERRUPTION_VECTOR_MASK) != INTERRUPTION_VALID) /* an external interrupt */
+        return bad(why, why_size, "pic_event", pic_event);
     if (activity != ACTIVITY_ACTIVE && activity != ACTIVITY_HLT && activity != ACTIVITY_WAIT_FOR_SIPI)
         return bad(why, why_size, "activity", activity);
     return OK;

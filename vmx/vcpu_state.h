@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 #include "vmx/fields.h"
+#include "vmx/mtrr.h"
 
 /* Order of the general-purpose registers as instructions encode them (SDM Vol. 2, Table 3-1; RSP's place is 4). */
 enum gpr {
@@ -81,6 +82,8 @@ struct state_events {
     uint32_t event_error_code;
     uint32_t event_instruction_length;
     uint32_t nmi_pending;           /* 0 or 1 */
+    uint32_t extint_message;        /* 0 or 1: an ExtINT message came, the PIC's next interrupt is for this vCPU */
+    uint32_t pic_event;             /* an interrupt of the PIC's that was acknowledged and not yet delivered; as event_info */
     uint32_t interruptibility;
     uint32_t activity;              /* ACTIVITY_ACTIVE, ACTIVITY_HLT or ACTIVITY_WAIT_FOR_SIPI */
     uint64_t pending_debug_exceptions;
@@ -94,6 +97,7 @@ struct vcpu_state {
     struct state_msr msr;
     struct state_xsave xsave;
     struct state_events events;
+    struct state_mtrr mtrr;
 };
 
 /* The machine's clock at its pause. */

@@ -17,6 +17,7 @@ static const struct { const struct section *section; size_t offset; } vcpu_parts
     { &debug_section, offsetof(struct vcpu_image, state.debug) },
     { &msr_section, offsetof(struct vcpu_image, state.msr) },
     { &xsave_section, offsetof(struct vcpu_image, state.xsave) },
+    { &mtrr_section, offsetof(struct vcpu_image, state.mtrr) },
     { &events_section, offsetof(struct vcpu_image, state.events) },
     { &lapic_section, offsetof(struct vcpu_image, lapic) },
 };

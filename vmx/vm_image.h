@@ -35,7 +35,7 @@ struct vm_image {
     struct vcpu_image vcpus[];
 };
 
-#define VCPU_PARTS 8u
+#define VCPU_PARTS 9u
 #define VM_IMAGE_PARTS_MAX (2u + PLATFORM_PARTS_MAX + VCPU_PARTS * GUEST_VCPUS_MAX)
 
 /* An image, all zero, for a machine of `vcpus`; NULL: no memory. For free(). */

@@ -139,8 +139,8 @@ static void test_hidden(void **state)
     (void)state;
     /* DTES64, MONITOR, DS-CPL, VMX, SMX, EIST, TM2, CNXT-ID, SDBG, xTPR, PDCM, bit 16, DCA, OSXSAVE */
     assert_int_equal(ask(1, 0, CPUID_ECX), ~(0x000001fcu | 0x0005cc00u | BIT(27)) & 0xffffffff);
-    /* MCE, bit 10, MTRR, MCA, PSN, bit 20, DS, ACPI, HTT, TM, bit 30, PBE */
-    assert_int_equal(ask(1, 0, CPUID_EDX), 0x0f8bab7fu);
+    /* MCE, bit 10, MCA, PSN, bit 20, DS, ACPI, HTT, TM, bit 30, PBE */
+    assert_int_equal(ask(1, 0, CPUID_EDX), 0x0f8bbb7fu);
     /* SGX, HLE, FDP_EXCPTN_ONLY, RTM, RDT-M, FCS/FDS, MPX, RDT-A, bit 22, PT */
     assert_int_equal(ask(7, 0, CPUID_EBX), 0xffffffffu & ~(0x54u | 0xf800u | BIT(22) | BIT(25)));
     /* PKU, OSPKE, WAITPKG, CET_SS, TME, LA57, KL, SGX_LC, ENQCMD, PKS and what has no name */
@@ -164,14 +164,15 @@ static void test_forced(void **state)
     host_entry(1, 0)->ecx = host_entry(1, 0)->edx = 0;
     build();
     assert_int_equal(ask(1, 0, CPUID_ECX), BIT(21) | BIT(24) | BIT(31)); /* x2APIC, TSC-Deadline, hypervisor */
-    assert_int_equal(ask(1, 0, CPUID_EDX), BIT(9));                      /* APIC */
+    assert_int_equal(ask(1, 0, CPUID_EDX), BIT(9) | BIT(12));            /* APIC, MTRR */
 }
 
 /* Each offered bit comes from the host's: clear it there, and it is clear here. */
 static void test_passed_bit_by_bit(void **state)
 {
     static const struct { uint32_t leaf, subleaf; unsigned reg; uint32_t forced; } words[] = {
-        { 1, 0, CPUID_ECX, 1u << 21 | 1u << 24 | 1u << 31 }, { 1, 0, CPUID_EDX, 1u << 9 }, { 7, 0, CPUID_EBX, 1u << 1 },
+        { 1, 0, CPUID_ECX, 1u << 21 | 1u << 24 | 1u << 31 }, { 1, 0, CPUID_EDX, 1u << 9 | 1u << 12 },
+        { 7, 0, CPUID_EBX, 1u << 1 },
         { 7, 0, CPUID_ECX, 0 }, { 7, 0, CPUID_EDX, 0 }, { 0xd, 1, CPUID_EAX, 0 }, { 0x80000001, 0, CPUID_ECX, 0 },
         { 0x80000001, 0, CPUID_EDX, 0 }, { 0x80000007, 0, CPUID_EDX, 0 },
     };

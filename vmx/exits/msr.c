@@ -19,15 +19,10 @@
 #define MISC_ENABLE_FAST_STRINGS BIT(0)
 #define MISC_ENABLE_NO_BTS BIT(11)
 #define MISC_ENABLE_NO_PEBS BIT(12)
-/* SDM Vol. 3A, 12.11.2.1: MTRRs on, default type write-back; IA32_MTRRCAP says that there are no others. */
-#define MTRR_ENABLED_WRITE_BACK (BIT(11) | 6)
-
 /* Read as these values; writes are swallowed, as nothing that a guest could set here has an effect. */
 static const struct { uint32_t msr; uint64_t value; } constants[] = {
     { IA32_PLATFORM_ID, 0 },
     { IA32_BIOS_SIGN_ID, 0 },
-    { IA32_MTRRCAP, 0 },
-    { IA32_MTRR_DEF_TYPE, MTRR_ENABLED_WRITE_BACK },
     { IA32_MCG_CAP, 0 },
     { IA32_MCG_STATUS, 0 },
     { IA32_MISC_ENABLE, MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_NO_BTS | MISC_ENABLE_NO_PEBS },
@@ -116,6 +111,8 @@ static bool read_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
     if (is_apic_msr(msr))
         return lapic_msr_read(&vcpu->lapic, msr, vcpu_guest_tsc(vcpu), value);
+    if (mtrr_is_msr(msr))
+        return mtrr_read(&vcpu->mtrr, msr, value);
     if (msr == IA32_TIME_STAMP_COUNTER) {
         *value = vcpu_guest_tsc(vcpu);
         return true;
@@ -145,6 +142,8 @@ static bool write_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
         vcpu_write_tsc_adjust(vcpu, value);
         return true;
     }
+    if (mtrr_is_msr(msr))
+        return mtrr_write(&vcpu->mtrr, msr, vcpu->vm->policy.physical_address_bits, value);
     return find_constant(msr);
 }
 
