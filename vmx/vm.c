@@ -372,11 +372,10 @@ enum err vm_restart(struct vm *vm, const struct vm_files *files, char *why, size
     return OK;
 }
 
-enum err vm_create_incoming(struct vm **out, const struct guest_config *config)
+enum err vm_create_incoming(struct vm **out, const struct guest_config *config, char *why, size_t why_size)
 {
     struct vm *vm;
-    char why[VM_REASON_MAX] = "";
-    enum err e = build(&vm, config, NULL, why, sizeof why);
+    enum err e = build(&vm, config, NULL, why, why_size);
     if (e != OK) {
         log_error("vmx", "incoming guest %s: %s", config->name, why);
         return e;

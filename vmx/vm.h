@@ -118,8 +118,8 @@ enum err vm_create(struct vm **out, const struct guest_config *config, const str
  * and its console stay. files->disk is not looked at. On an error it is VM_HALTED as before; the sentence is in why.
  */
 enum err vm_restart(struct vm *vm, const struct vm_files *files, char *why, size_t why_size);
-/* An empty VM_INCOMING machine for a teleport. */
-enum err vm_create_incoming(struct vm **out, const struct guest_config *config);
+/* An empty VM_INCOMING machine for a teleport. Errors as vm_create. */
+enum err vm_create_incoming(struct vm **out, const struct guest_config *config, char *why, size_t why_size);
 /* Stops its threads, frees all that it has. Any state but a teleport in progress. */
 enum err vm_destroy(struct vm *vm);
 

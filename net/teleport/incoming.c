@@ -201,7 +201,8 @@ enum err incoming_create(struct session *s, const struct msg_guest *m)
         in->used = false;
         return session_wrong(s, ERR_NO_MEMORY, "no memory on the target for the teleport's own tables");
     }
-    enum err e = vm_create_incoming(&in->vm, &config);
+    char why[VM_REASON_MAX] = "the guest's policy does not fit";
+    enum err e = vm_create_incoming(&in->vm, &config, why, sizeof why);
     if (!e)
         e = vm_policy_apply(in->vm, &m->policy);
     if (e) {
@@ -209,7 +210,8 @@ enum err incoming_create(struct session *s, const struct msg_guest *m)
             vm_destroy(in->vm);
         incoming_free_buffers(in);
         in->used = false;
-        return session_wrong(s, e, "the target could not create the guest");
+        snprintf(s->channel.why, sizeof s->channel.why, "the target could not make the guest: %.100s", why);
+        return e;
     }
     in->vm->teleporting = true;
     snprintf(in->vm->reason, sizeof in->vm->reason, "%s", m->reason);

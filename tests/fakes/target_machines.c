@@ -57,8 +57,9 @@ static const struct link *link_of_caller(void)
     return NULL;
 }
 
-enum err vm_create_incoming(struct vm **out, const struct guest_config *config)
+enum err vm_create_incoming(struct vm **out, const struct guest_config *config, char *why, size_t why_size)
 {
+    snprintf(why, why_size, "there is no memory for its description");
     struct machine *m = reserve_name(config->name);
     struct vm *vm = m && !heap_is_empty() ? calloc(1, sizeof *vm) : NULL;
     if (!vm)

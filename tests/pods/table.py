@@ -1,5 +1,5 @@
 """The two-pod tests: what they are called, which pair they want, how long they may take."""
-from tests.pods import cold, console, failures, hostile, intruders, lan, lan_linux, moves, others
+from tests.pods import cold, console, failures, hostile, intruders, lan, lan_linux, machines, moves, others
 from tests.pods.lan_pods import LanPods
 from tests.pods.two_pods import TwoPods
 from tools.lab import wire
@@ -65,5 +65,9 @@ TESTS = [
     pair("lan: silent before COMMIT", lan.silent_before_commit, 120, LanPods),
     pair("lan: three witnesses agree", lan.witnesses, 120, LanPods),
     pair("lan: Linux keeps its connections across ten moves", lan_linux.ten_times, 600, lan_linux.LinuxPods),
+    pair("a disk travels with its guest", machines.disk_travels),
+    pair("a guest that has ended moves", machines.ended),
+    pair("a paused guest moves cold, with its disk", machines.paused_with_a_disk),
+    pair("machines that the target does not make", machines.refused),
     pair("a guest on the second CPU", moves.second_cpu, 120, others.TwoCpus),
 ]
