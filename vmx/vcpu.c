@@ -33,6 +33,13 @@ void vmcs_access_failed(enum vmcs_field field, bool write)
 }
 
 /*
+ * SDM 25.6.13 "Controls for PAUSE-Loop Exiting": PAUSEs no further apart than the gap are one loop, and a loop that lasts
+ * longer than the window exits. A vCPU that is alone in its machine waits for nobody.
+ */
+#define PLE_GAP_TICKS 128
+#define PLE_WINDOW_TICKS 4096
+
+/*
  * SDM 25.6 to 25.8. Zeroed fields (exception-independent counts, masks, MSR areas) are zero from the VMCLEARed page
  * on.
  */
@@ -49,6 +56,10 @@ static void write_controls(struct vcpu *vcpu)
     vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
     vmcs_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);
     vmcs_write(CR3_TARGET_COUNT, 0);
+    if (c->secondary & SECONDARY_PAUSE_LOOP_EXITING) {
+        vmcs_write(PLE_GAP, PLE_GAP_TICKS);
+        vmcs_write(PLE_WINDOW, vcpu->vm->config.vcpus > 1 ? PLE_WINDOW_TICKS : UINT32_MAX);
+    }
     vmcs_write(VM_EXIT_MSR_STORE_COUNT, 0);
     vmcs_write(VM_EXIT_MSR_LOAD_COUNT, 0);
     vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, 0);

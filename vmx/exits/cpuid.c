@@ -12,8 +12,9 @@ enum exit_action exit_cpuid(struct vcpu *vcpu)
     uint32_t out[CPUID_REGISTERS];
     cpuid_policy_lookup(&vcpu->vm->policy, (uint32_t)vcpu->gpr[GPR_RAX], (uint32_t)vcpu->gpr[GPR_RCX],
                         vmcs_read(GUEST_CR4), vcpu->loaded.xcr0, out);
-    cpuid_complete_processor(&vcpu->vm->policy, (uint32_t)vcpu->gpr[GPR_RAX], (uint32_t)vcpu->gpr[GPR_RCX],
-                             &(struct cpuid_processor){ vcpu->index, vcpu->vm->vcpu_count }, out);
+    if (vcpu->vm->vcpu_count > 1)
+        cpuid_complete_processor(&vcpu->vm->policy, (uint32_t)vcpu->gpr[GPR_RAX], (uint32_t)vcpu->gpr[GPR_RCX],
+                                 &(struct cpuid_processor){ vcpu->index, vcpu->vm->vcpu_count }, out);
     vcpu->gpr[GPR_RAX] = out[CPUID_EAX];
     vcpu->gpr[GPR_RBX] = out[CPUID_EBX];
     vcpu->gpr[GPR_RCX] = out[CPUID_ECX];

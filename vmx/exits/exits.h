@@ -28,7 +28,7 @@ exit_handler exit_exception_or_nmi, exit_external_interrupt, exit_triple_fault, 
 exit_handler exit_entry_failure, exit_ignored_signal, exit_preemption_timer, exit_unexpected;
 exit_handler exit_apic_access, exit_apic_write, exit_virtualized_eoi;     /* apic.c */
 exit_handler exit_cpuid, exit_xsetbv;                                    /* cpuid.c */
-exit_handler exit_hlt;                                                   /* hlt.c */
+exit_handler exit_hlt, exit_pause;                                       /* hlt.c */
 exit_handler exit_io;                                                    /* io.c, io_string.c */
 exit_handler exit_rdmsr, exit_wrmsr;                                     /* msr.c */
 exit_handler exit_control_register;                                      /* cr.c */

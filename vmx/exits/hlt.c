@@ -1,5 +1,9 @@
-/* HLT: the guest sleeps outside guest mode, on the host's timer, so that others have the CPU and nothing burns. */
+/*
+ * Waiting. HLT: the guest sleeps outside guest mode, on the host's timer, so that others have the CPU and nothing burns.
+ * PAUSE in a loop: it spins, maybe for another vCPU that waits for this very CPU.
+ */
 #include "kernel/lib/util.h"
+#include "kernel/thread.h"
 #include "vmx/exits/exits.h"
 #include "vmx/vcpu.h"
 
@@ -13,4 +17,10 @@ enum exit_action exit_hlt(struct vcpu *vcpu)
         vcpu_sleep_dead(vcpu);
     vcpu_skip_instruction(vcpu);
     return EXIT_LEAVE;
+}
+
+enum exit_action exit_pause(struct vcpu *vcpu)
+{
+    vcpu_skip_instruction(vcpu);
+    return thread_others_ready() ? EXIT_LEAVE : EXIT_REENTER;
 }

@@ -45,7 +45,7 @@ static const struct {
     [EXIT_REASON_MWAIT] = { "MWAIT", exit_undefined },
     [EXIT_REASON_MONITOR_TRAP_FLAG] = { "monitor trap flag", exit_unexpected },
     [EXIT_REASON_MONITOR] = { "MONITOR", exit_undefined },
-    [EXIT_REASON_PAUSE] = { "PAUSE", exit_no_operation },
+    [EXIT_REASON_PAUSE] = { "PAUSE", exit_pause },
     [EXIT_REASON_ENTRY_FAILURE_MACHINE_CHECK] = { "VM-entry failure: machine check", exit_entry_failure },
     [EXIT_REASON_TPR_BELOW_THRESHOLD] = { "TPR below threshold", exit_unexpected },
     [EXIT_REASON_APIC_ACCESS] = { "APIC access", exit_apic_access },
