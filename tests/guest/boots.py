@@ -1,4 +1,6 @@
 """Boots of machines that differ: other processors, and volumes with something wrong on them."""
+import time
+
 from tools.lab import oracle, places, run_qemu
 from tools.lab.bochs import BochsMachine
 from tools.lab.errors import expect, expect_equal
@@ -51,6 +53,29 @@ def two_cpus():
         pod.wait_log(r"\[clock\] clock: pass", 30)
         pod.control.must("stop clock")
         pod.control.must_fail("start x image=clock.elf cpu=2", ["no CPU 2"])
+
+
+def said(pod, name):
+    text = []
+    pod.control.must(f"console {name} position=0", 20, lambda event: text.append(event.get("text", "")))
+    return "".join(text)
+
+
+def several_vcpus():
+    """As many vCPUs as CPUs, more than CPUs, the most there may be; each guest checks itself. One that is destroyed amidst it."""
+    with boot("vcpus", FAST.but(cpus=2, ips=50_000_000), Pod("pod-v", [Guest("smp")])) as pod:
+        pod.ready()
+        for vcpus, rounds in ((2, 300), (4, 60), (16, 3)):
+            start = pod.log.position
+            pod.control.must(f"start smp vcpus={vcpus} cmdline=\"cpus={vcpus} rounds={rounds}\"")
+            pod.wait_log(r"guest smp ended: ", 60, start)
+            expect_equal(oracle.check_smp(said(pod, "smp")), rounds, f"rounds of {vcpus} vCPUs")
+            pod.control.must("stop smp")
+        pod.control.must("start smp vcpus=4 cmdline=\"cpus=4 rounds=0\"")
+        time.sleep(1)
+        for verb in ("pause", "resume", "stop"):
+            pod.control.must(f"{verb} smp")
+        pod.control.must_fail("start smp vcpus=17", ["vcpus", "16"])
 
 
 def in_qemu(nic):

@@ -62,6 +62,7 @@ TESTS = [
     Test("boot/an older CPU without what guests need", boots.older_cpu, 60),
     Test("boot/haswell, without TSC scaling and PML", boots.haswell, 60),
     Test("boot/two CPUs", boots.two_cpus, 60),
+    Test("boot/guests of several vCPUs", boots.several_vcpus, 150),
     Test("boot/QEMU with e1000", boots.in_qemu("e1000"), 90),
     Test("boot/QEMU with e1000e", boots.in_qemu("e1000e"), 90),
     Test("network/ping and ARP with e1000", network.ping("e1000"), 90),

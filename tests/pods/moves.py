@@ -4,7 +4,7 @@ import time
 from tests.pods.two_pods import TwoPods
 from tools.lab import oracle
 from tools.lab.errors import expect, expect_equal
-from tools.lab.pair import Traveller
+from tools.lab.pair import QUIET_S, Traveller
 
 # The emulator holds each machine's clock to the host's in steps, so the two drift against each other within a teleport.
 CLOCK_SLACK_US = 10_000
@@ -157,3 +157,20 @@ def second_cpu(pods: TwoPods):
     guest.verify_memory()
     oracle.check_dirtier(guest.text)
     guest.stop()
+
+
+def several_vcpus(vcpus, moves=4):
+    """All vCPUs of a guest that tries them hard; each move takes all of them at one instant, or the guest would notice."""
+    def test(pods: TwoPods):
+        guest = pods.traveller("smp", f"vcpus={vcpus} cmdline=\"cpus={vcpus} rounds=0\"")
+        for _ in range(moves):
+            guest.run_for(0.7)
+            guest.move(seconds=80)
+            expect_equal(pods.guest(guest.pod, "smp")["vcpus"], vcpus, "vCPUs after the move")
+        guest.run_for(0.7)
+        expect(oracle.check_smp(guest.text) > 5 * moves, f"too few rounds: {guest.text[-300:]!r}")
+        expect(oracle.check_smp(guest.text) > oracle.check_smp(guest.text[:-len(guest.here)]), "no round after the last move")
+        guest.stop()
+        guest.pod.com2.log.wait_quiet(QUIET_S, 5)        # it says much: the next guest's line begins after it
+
+    return test

@@ -23,6 +23,7 @@ TESTS = [
     pair("a paused guest stays paused", moves.paused),
     pair("a guest that writes as fast as it can", moves.burning, 90),
     pair("a guest with interrupts off", moves.spinning),
+    pair("two vCPUs that share a CPU", moves.several_vcpus(2)),
     pair("the flight record is whole", moves.flight_record),
     pair("a console follows its guest ten times", console.follows, 90),
     pair("a console that comes later", console.comes_later),
@@ -70,4 +71,6 @@ TESTS = [
     pair("a paused guest moves cold, with its disk", machines.paused_with_a_disk),
     pair("machines that the target does not make", machines.refused),
     pair("a guest on the second CPU", moves.second_cpu, 120, others.TwoCpus),
+    pair("two vCPUs on two CPUs", moves.several_vcpus(2), 120, others.TwoCpus),
+    pair("four vCPUs on two CPUs", moves.several_vcpus(4), 120, others.TwoCpus),
 ]

@@ -5,6 +5,7 @@ import re
 from .errors import Failure, expect
 
 TICK = re.compile(r"^tick (\d+) tsc (\d+) late (\d+)$")
+SMP_ROUND = re.compile(r"^smp: round (\d+) count (\d+) shots (\d+) tsc (\d+)$")
 STATE = re.compile(r"^(?:fpu: )?state ok (\d+)$")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 STATUS = re.compile(r"(ok|BAD) rounds=(\d+) written=(\d+) checked=(\d+) mismatches=(\d+) full_sweeps=(\d+) "
@@ -32,6 +33,22 @@ def check_clock(text, first=1):
         expect(tsc > last_tsc, f"the TSC ran backwards at tick {tick}: {last_tsc} then {tsc}")
         expected, last_tsc = expected + 1, tsc
     return expected - (first or 0)
+
+
+def check_smp(text):
+    """Rounds without gap, and nothing to complain of: what happens inside of a round the guest itself has checked. Returns how
+    many there are."""
+    rounds, last_tsc = 0, -1
+    for line in whole_lines(text):
+        expect("FAIL" not in line and "unexpected" not in line, f"the guest complains: {line}")
+        match = SMP_ROUND.match(line)
+        expect(match or not line.startswith("smp: round"), f"a round's line is damaged: {line!r}")
+        if not match:
+            continue
+        expect(int(match[1]) == rounds + 1, f"round {rounds + 1} expected, round {match[1]} came")
+        expect(int(match[4]) > last_tsc, f"the TSC ran backwards at round {match[1]}")
+        rounds, last_tsc = rounds + 1, int(match[4])
+    return rounds
 
 
 def letters_of(text):
