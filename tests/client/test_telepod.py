@@ -8,10 +8,13 @@ looks at its exit status, its output and the line that it sent. Ends with status
 """
 import json
 import os
+import pty
+import select
 import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 
@@ -366,6 +369,41 @@ def test_follow_refused(client):
     circle = Script(*[elsewhere] * 9)
     with_scripts(client, [circle], [circle.address, "console", "g", "attach"], 2, b"", ["no pod has it"],
                  ["--pod", "x=" + circle.address])
+
+
+def test_terminal(client):
+    """At a terminal, `console g` is the attached console: keys go as they are, Ctrl-] ends it, the terminal is restored."""
+    def pod_part(connection, read):
+        expect_bytes(read, b"console g attach position=0\n")
+        connection.sendall(line({"event": "attached", "console": "g", "pod": "pod-a"}) + output("login: \r\n", 9))
+        expect_bytes(read, b"ro\x03\r")
+        connection.sendall(line({"event": "input", "taken": 4}))
+        check("the client closes", connection.recv(100) == b"")
+
+    pod = Script(pod_part)
+    pod.start()
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+    child = subprocess.Popen([client, pod.address, "console", "g"], stdin=theirs, stdout=theirs, stderr=subprocess.PIPE)
+    try:
+        screen = b""
+        while b"login: " not in screen:
+            check("the console on the screen: %r" % screen, select.select([ours], [], [], STEP_SECONDS)[0])
+            screen += os.read(ours, 1000)
+        os.write(ours, b"ro\x03\r")
+        time.sleep(0.2)
+        os.write(ours, b"\x1d")
+        check("status", child.wait(STEP_SECONDS) == 0)
+        check("it tells the way out", b"Ctrl-] detaches" in child.stderr.read())
+        check("the terminal is as before", termios.tcgetattr(theirs) == before)
+    finally:
+        child.kill()
+        child.wait()
+        child.stderr.close()
+        os.close(ours)
+        os.close(theirs)
+    pod.join(STEP_SECONDS)
+    check("the pod's part: %s" % pod.error, pod.error is None)
 
 
 def test_upload(client):

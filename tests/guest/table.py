@@ -57,6 +57,7 @@ TESTS = [
     on_empty("files that are refused", upload.refused),
     on_empty("starts that are refused", upload.bad_starts),
     on_empty("a guest that ended starts again", upload.starts_again),
+    on_empty("its disk is kept meanwhile", upload.disk_is_kept),
     on_empty("a guest's memory is zero before it sees it", upload.memory_is_zero, 120),
     on_empty("and after it was started again", upload.memory_is_zero_after_a_restart),
     Test("boot/an older CPU without what guests need", boots.older_cpu, 60),

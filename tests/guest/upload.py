@@ -11,7 +11,6 @@ from tools.lab.pair import resources, settled
 from tools.lab.settings import Machine, Pod
 
 SETTINGS = Machine(ips=100_000_000)
-FILES = ["clock", "hello", "zeros"]
 MIB_LEFT_TO_THE_POD = 40
 
 
@@ -99,6 +98,12 @@ def large_file(fixture: EmptyPod):
     fixture.upload(path)
     expect_equal(fixture.files()["large.img"], (5 << 20) + 12345, "bytes of large.img")
     expect(settled(fixture.pod, resources)["pages"] <= before["pages"] - 3 * 512, "the file takes no memory")
+    fixture.have("clock")
+    fixture.must_fail("start d image=clock.elf disk=large.img disk_size=4M", ["large.img has 5255225 bytes, and disk_size is 4194304"])
+    fixture.must("start d image=clock.elf disk=large.img memory=8M paused")
+    expect_equal(fixture.guest("d")["disk_mib"], 6, "MiB of a disk of 5 MiB and a bit")
+    fixture.must("stop d")
+    fixture.must("remove clock.elf")
     fixture.must("remove large.img")
     after = settled(fixture.pod, resources)
     # The tables above the window of blocks stay: at most one page for each GiB that was ever mapped there.
@@ -190,6 +195,24 @@ def starts_again(fixture: EmptyPod):
     expect_equal(halted["reason"], "exit code 7", "the reason after another command line")
     fixture.must("stop h")
     expect(fixture.guest("h") is None, "it is still there after stop")
+
+
+def disk_is_kept(fixture: EmptyPod):
+    """The disk of a guest that ended is as the guest left it; after stop, a guest of the same name has a new one."""
+    fixture.have("virtio_block")
+    fixture.must("start b image=virtio_block.elf memory=8M disk_size=2M cmdline=\"count=2 disk=0\"")
+    expect_equal(fixture.wait_halted("b")["reason"], "exit code 0", "the first run, on a disk of zeros")
+    fixture.must("start b cmdline=\"count=1 disk=0\"")
+    expect_equal(fixture.wait_halted("b")["reason"], "exit code 1", "the second run, which wants zeros and must not find them")
+    fixture.must("start b cmdline=\"count=2 disk=1\"")
+    expect_equal(fixture.wait_halted("b")["reason"], "exit code 0", "the third run, on any disk")
+    fixture.must("stop b")
+    fixture.must("start b image=virtio_block.elf memory=8M disk_size=2M cmdline=\"count=1 disk=0\"")
+    expect_equal(fixture.wait_halted("b")["reason"], "exit code 0", "another guest, on a disk of zeros")
+    fixture.must("stop b")
+    fixture.must("start b image=virtio_block.elf disk=virtio_block.elf memory=8M disk_size=2M cmdline=\"count=1 disk=0\"")
+    expect_equal(fixture.wait_halted("b")["reason"], "exit code 1", "a guest whose disk holds a file")
+    fixture.must("stop b")
 
 
 def memory_is_zero(fixture: EmptyPod):

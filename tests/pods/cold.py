@@ -43,6 +43,18 @@ def halted(pods: TwoPods):
     pods.a.control.must("stop h")
 
 
+def disk(pods: TwoPods):
+    """What is on the disk of a halted guest is on it over there."""
+    pods.clear()
+    block = "image=virtio_block.elf memory=8M disk_size=4M"
+    pods.a.control.must(f"start d {block} cmdline=\"count=2 disk=0\"")
+    expect_equal(wait_halted(pods, pods.a, "d")["reason"], "exit code 0", "the first run, on a disk of zeros")
+    pods.a.control.must(f"teleport d {pods.b.peer_address} audit=1", 40)
+    pods.b.control.must("start d cmdline=\"count=1 disk=0\"")
+    expect_equal(wait_halted(pods, pods.b, "d")["reason"], "exit code 1", "a run that wants zeros and must not find them")
+    pods.clear()
+
+
 def image_is_not_there(pods: TwoPods):
     """The other pod lacks the file that the guest boots from: start says so, and an upload mends it."""
     pods.clear()

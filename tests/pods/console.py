@@ -4,9 +4,10 @@ import subprocess
 import threading
 import time
 
-from tests.pods.two_pods import TwoPods
-from tools.lab import children, places
+from tests.pods.two_pods import SETTINGS, TwoPods
+from tools.lab import children, linux, places
 from tools.lab.errors import Failure, LabError, expect, expect_equal
+from tools.lab.pair import Pair
 
 TYPED_PAUSE_S = 0.01
 LINE = re.compile(rb"tick (\d+) \[(.)\]\n|in ([0-9a-f]{2})\n", re.DOTALL)
@@ -175,3 +176,38 @@ def waits_while_paused(pods: TwoPods):
     pods.b.control.must("stop c")
     expect_equal(console.end(), 0, "status of the client")
     expect_equal(console.bytes, b"".join(b"in %02x\n" % byte for byte in b"ABCDEF"), "what it has said")
+
+
+class EmptyPods(TwoPods):
+    """Two pods with nothing but a name."""
+    directory = places.BUILD / "test/empty-pods"
+
+    def __init__(self):
+        linux.built()
+        Pair.__init__(self, SETTINGS, [], self.directory)
+
+
+def linux_from_nothing(pods: EmptyPods):
+    """Kernel and initrd are uploaded, Linux boots, and one console sees its shell on either pod, with a line typed across the
+    move."""
+    def shell(command, answer, seconds=30):
+        console.type(command.encode() + b"\n")
+        console.wait(f"the answer to {command}", lambda: answer.encode() in console.bytes, seconds)
+
+    for name in (linux.KERNEL, linux.INITRD):
+        done = subprocess.run([places.TELEPOD, f"127.0.0.1:{pods.a.control_port}", "upload", places.LINUX / name],
+                              capture_output=True, timeout=90, check=False)
+        expect_equal(done.returncode, 0, f"status of the upload of {name}, which said {done.stderr!r}")
+    pods.a.control.must(f"start linux image={linux.KERNEL} initrd={linux.INITRD} memory=96M cmdline=\"{linux.CONSOLE} quiet\"", 60)
+    console = Attached(pods, pods.a, "linux")
+    console.wait("the shell", lambda: linux.PROMPT.encode() in console.bytes, linux.BOOT_SECONDS)
+    shell("echo $((6 * 7)) on a", "\n42 on a")
+    source = pods.a
+    for turn in range(2):
+        console.type(b"echo across $((100 + ")
+        target = pods.other(source)
+        source.control.must(f"teleport linux {target.peer_address}", 90)
+        shell(f"{turn}))", f"\nacross {100 + turn}")
+        source = target
+    source.control.must("stop linux")
+    expect_equal(console.end(), 0, "status of the client")
