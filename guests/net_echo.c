@@ -11,8 +11,8 @@
  * the probe's number, the TSC at the answer, the TSC's frequency, and begin and end of the longest gap. An observer who
  * hears the answers and has a clock of his own can tell whether all this is true.
  *
- * With flood=N it also sends N full frames a turn to a station that nobody is; with spoof=1 these carry an address that is
- * not its own. With report=1 it says once a second how many frames it was shown that are not for it.
+ * With flood=N it also sends N full frames a turn to whoever asked it last, with storm=N to all; with spoof=1 these carry an
+ * address that is not its own. With report=1 it says once a second how many frames it was shown that are not for it.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -85,8 +85,11 @@ struct probe {
 _Static_assert(sizeof(struct probe) == 42 + 56, "tools/lab/probe.py");
 
 static uint8_t mac[6];
+static uint8_t asker[6];            /* whom the last answer went to */
+static const uint8_t everybody[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 static uint32_t address;            /* network byte order */
 static uint64_t gap_begin, gap_end, answers, tsc_hz, strangers;
+static bool answered;
 
 static uint16_t swap16(uint16_t value) { return (uint16_t)(value << 8 | value >> 8); }
 static uint32_t swap32(uint32_t value) { return __builtin_bswap32(value); }
@@ -124,6 +127,8 @@ static void watch_time(void)
 static void answer_to_sender(struct ethernet *ethernet, uint32_t size)
 {
     copy(ethernet->destination, ethernet->source, sizeof(mac));
+    copy(asker, ethernet->source, sizeof(mac));
+    answered = true;
     copy(ethernet->source, mac, sizeof(mac));
     net_send(ethernet, size);
 }
@@ -145,8 +150,7 @@ static void announce(void)
 {
     static struct arp arp;
 
-    for (unsigned i = 0; i < sizeof(mac); i++)
-        arp.ethernet.destination[i] = 0xff;
+    copy(arp.ethernet.destination, everybody, sizeof(mac));
     copy(arp.ethernet.source, mac, sizeof(mac));
     arp.ethernet.type = swap16(TYPE_ARP);
     arp.hardware = swap16(1);
@@ -236,19 +240,18 @@ static void poll(void)
 
 /* ---- misdeeds -------------------------------------------------------------------------------------------------- */
 
-/* Frames of full size to a station that nobody is, with its own address or another's. */
-static void misbehave(uint64_t flood, bool spoof)
+/* Frames of full size that nobody wants. */
+static void misbehave(uint64_t count, const uint8_t destination[6], bool spoof)
 {
     static uint8_t frame[NET_FRAME_MAX] __attribute__((section(".bss.cold")));
-    static const uint8_t nobody[6] = { 0x02, 0xde, 0xad, 0, 0, 1 };
 
-    copy(frame, nobody, sizeof(nobody));
+    copy(frame, destination, sizeof(mac));
     copy(frame + 6, mac, sizeof(mac));
     if (spoof)
         frame[11] ^= 0x55;
     frame[12] = 0x88;
     frame[13] = 0xb5;               /* IEEE 802, 9.2.4: local experimental */
-    for (uint64_t i = 0; i < flood; i++)
+    for (uint64_t i = 0; i < count; i++)
         net_send(frame, sizeof(frame));
 }
 
@@ -265,8 +268,8 @@ static void report_strangers(void)
 
 void guest_main(void)
 {
-    uint64_t spin = option_number("spin", 1, 0, 1), flood = option_number("flood", 0, 0, 1000000);
-    uint64_t spoof = option_number("spoof", 0, 0, 1), report = option_number("report", 0, 0, 1), tick = 0;
+    uint64_t spin = option_number("spin", 1, 0, 1), flood = option_number("flood", 0, 0, 1000);
+    uint64_t storm = option_number("storm", 0, 0, 1000), spoof = option_number("spoof", 0, 0, 1), report = option_number("report", 0, 0, 1), tick = 0;
 
     address = swap32((uint32_t)option_number("address", ADDRESS, 1, UINT32_MAX));
     tsc_hz = timer_tsc_hz();
@@ -280,8 +283,9 @@ void guest_main(void)
     for (;;) {
         watch_time();
         poll();
-        if (flood || spoof)
-            misbehave(flood ? flood : 1, spoof);
+        if (answered)
+            misbehave(flood, asker, spoof);
+        misbehave(storm, everybody, spoof);
         if (report)
             report_strangers();
         if (!spin) {

@@ -3,13 +3,16 @@ a switch would show them."""
 import time
 
 from tests.pods.lan_pods import ADDRESS, BROADCAST, LanPods, wait
-from tools.lab import witness
+from tests.pods.two_pods import TwoPods
+from tools.lab import oracle, witness
 from tools.lab.errors import Failure, expect, expect_equal
 from tools.lab.observer import TYPE_ARP, TYPE_RARP
 from tools.lab.probe import Prober, answers, questions
 
 ANNOUNCE_TIMES = 5
 ANNOUNCE_SECONDS = 1.2          # until the last of them
+LISTENER, LISTENER_OPTION = "192.168.77.51", "0xc0a84d33"
+TYPE_EXPERIMENTAL = 0x88b5      # what net_echo floods with
 MOVES = 10
 TRIES = 3                       # of a move whose run the machines did not keep up with
 SETTLE_S = 0.35
@@ -75,6 +78,71 @@ def silent_before_commit(pods: LanPods):
     expect_equal(pods.ping(), 5, "answers to five pings after five failed teleports")
     pods.move("net_echo", pods.a)
     expect_equal(pods.ping(), 5, "answers to five pings after the move")
+    pods.clear()
+
+
+# ---- what guests can do to each other ------------------------------------------------------------------------------------
+
+
+def strangers(pods: LanPods):
+    """Two guests on a pod: one is asked much, the other one is shown none of it."""
+    pods.clear()
+    pods.begin("listener", more=f'cmdline="address={LISTENER_OPTION} report=1"')
+    mac = pods.begin()
+    start = pods.a.log.position
+    with Prober(pods.lan, ADDRESS):
+        time.sleep(0.5)
+        expect_equal(pods.ping(), 5, "answers to five pings")
+        expect_equal(pods.ping(LISTENER), 5, "answers of the listener to five pings")
+        report = pods.a.wait_log(r"\[listener\] net_echo: strangers (\d+) answers", 20, start)
+    expect_equal(int(report[1]), 0, "frames for others that the listener was shown")
+    expect(len(pods.of_guest(mac)) > 20, "the other guest has hardly answered")
+    expect(pods.port_of(pods.a, "listener")["received"] < pods.port_of(pods.a, "net_echo")["received"] / 2,
+           "the listener's port was given as much as the other's")
+    pods.clear()
+
+
+def impostor(pods: LanPods):
+    """A guest that sends with another's address is not heard; what it sends with its own is."""
+    pods.clear()
+    start = pods.a.log.position
+    mac = pods.begin(more='cmdline="spoof=1 storm=2"')
+    expect_equal(pods.ping(), 5, "answers to five pings")
+    time.sleep(0.5)
+    expect(pods.port_of(pods.a, "net_echo")["dropped_source"] > 20, "its port dropped hardly anything")
+    foreign = {frame.source for frame in pods.observer.frames() if frame.kind == TYPE_EXPERIMENTAL}
+    expect(not foreign, f"frames with addresses that are nobody's: {foreign}")
+    expect(len(pods.of_guest(mac)) >= 5, "nothing was heard of the guest")
+    said = pods.a.log.text(start).count("addresses that are not its own")
+    expect_equal(said, 1, "times that the pod told of it")
+    pods.clear()
+
+
+def flood(pods: LanPods):
+    """A guest that sends as fast as it can: another one beside it is reached all the same, and moves."""
+    pods.clear()
+    pods.begin()
+    pods.begin("flooder", more=f'cmdline="address={LISTENER_OPTION} flood=32"')
+    expect(pods.ping(LISTENER, 1) == 1, "the flooder does not answer")
+    wait(lambda: pods.port_of(pods.a, "flooder")["sent"] > 1000, 20, "the flooder does not flood")
+    expect_equal(pods.ping(count=10, interval="0.1"), 10, "answers to ten pings, beside a flood")
+    flight = pods.move("net_echo", pods.a, "audit=1")
+    expect_equal(flight["audit"]["different"], 0, "frames that differ")
+    expect_equal(pods.ping(count=10, interval="0.1"), 10, "answers to ten pings, after the move")
+    expect_equal(pods.guest(pods.a, "flooder")["state"], "running", "state of the flooder")
+    pods.clear()
+
+
+def storm(pods: TwoPods):
+    """Guests on the card that carries the teleports, one of them broadcasting without end: a teleport still gets through."""
+    dirtier = pods.traveller("dirtier")
+    pods.a.control.must('start flooder image=net_echo.elf devices=net cmdline="storm=32"')
+    wait(lambda: any(port["sent"] > 1000 for port in pods.a.control.must("stats")["switch"]), 20, "there is no storm")
+    for _ in range(2):
+        dirtier.run_for(0.3)
+        dirtier.move()
+    dirtier.verify_memory()
+    oracle.check_dirtier(dirtier.text)
     pods.clear()
 
 
