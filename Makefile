@@ -40,7 +40,7 @@ $(ESP)/telepod/%.elf: $(BUILD)/guests/%.elf
 
 # ---- run -----------------------------------------------------------------------------------------------------------
 
-run: image tools $(BOCHS)
+run: image tools $(BOCHS) $(if $(filter linux,$(GUEST)),linux-guest)
 	@$(LAB) run --guest $(GUEST) --platform $(PLATFORM)
 
 run-qemu: image tools

@@ -11,8 +11,8 @@
  *   workload: 7 written 22400 checked 44800 wrong 0 tsc 123456789 mono_us 7000123 gap_us 150 at 123400000 largest 150
  *
  * `gap_us` is the longest time by the TSC for which the program was not there since the line before, `at` the TSC at
- * its end, `largest` the longest of all. With `spin` the program never sleeps, and each gap is a time when the processor
- * was somewhere else; else a gap is what a sleep took too long. A teleport's downtime is a gap.
+ * its end, `largest` the longest of all. At work it looks at the TSC before and after each page; a sleep's gap is what it took
+ * too long; with `spin` the program does not sleep but looks at the TSC all the time. A teleport's downtime is a gap.
  *
  * What must hold: the TSC, CLOCK_MONOTONIC and CLOCK_REALTIME never run backwards, and TSC and CLOCK_MONOTONIC agree on
  * how much time has passed, within DRIFT_PPM. What does not hold is told at once in a line with WRONG, and counted. With
@@ -68,6 +68,8 @@ static uint64_t word(uint64_t page, uint64_t turn, uint64_t i)
     return x ^ x >> 31;
 }
 
+static void pulse(void);
+
 static void page_write(uint64_t page)
 {
     uint64_t *at = memory + page * WORDS, turn = ++generation[page];
@@ -75,6 +77,7 @@ static void page_write(uint64_t page)
     for (uint64_t i = 0; i < WORDS; i++)
         at[i] = word(page, turn, i);
     written++;
+    pulse();
 }
 
 static void page_check(uint64_t page)
@@ -82,6 +85,7 @@ static void page_check(uint64_t page)
     const uint64_t *at = memory + page * WORDS;
 
     checked++;
+    pulse();
     for (uint64_t i = 0; i < WORDS; i++)
         if (at[i] != word(page, generation[page], i)) {
             printf("workload: page %" PRIu64 " generation %" PRIu32 " word %" PRIu64 "\n", page, generation[page], i);
@@ -142,6 +146,7 @@ static uint64_t find_tsc_khz(void)
 static struct {
     uint64_t tsc, mono, real;           /* as last read */
     uint64_t first_tsc, first_mono;
+    uint64_t seen;                      /* the TSC when the program last showed that it is there */
     uint64_t gap, gap_at, largest;      /* in ticks; gap since the last report */
 } clocks;
 
@@ -175,15 +180,28 @@ static void gap_note(uint64_t ticks, uint64_t now)
         clocks.largest = ticks;
 }
 
-/* Until CLOCK_MONOTONIC shows `due`; what it took too long is a gap. */
+/* The program is there: what lies between this pulse and the one before is a gap, a page's time at least. */
+static void pulse(void)
+{
+    uint64_t now = __rdtsc();
+
+    if (clocks.seen && now > clocks.seen)
+        gap_note(now - clocks.seen, now);
+    clocks.seen = now;
+}
+
+/* Until CLOCK_MONOTONIC shows `due`, if it does not do so already; what it took too long is a gap. */
 static void wait_sleeping(uint64_t due)
 {
     struct timespec t = { (time_t)(due / US_PER_S), (long)(due % US_PER_S * NS_PER_US) };
-    uint64_t now;
+    uint64_t begin = clock_us(CLOCK_MONOTONIC), now;
 
+    pulse();
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
     now = clock_us(CLOCK_MONOTONIC);
-    gap_note(now > due ? (now - due) * tsc_khz / 1000 : 0, __rdtsc());
+    clocks.seen = __rdtsc();
+    if (begin < due)
+        gap_note(now > due ? (now - due) * tsc_khz / 1000 : 0, clocks.seen);
 }
 
 /* The same without sleeping: looks at the TSC all the time. */
@@ -200,6 +218,7 @@ static void wait_spinning(uint64_t due)
             gap_note(now - last, now);
         last = now;
     }
+    clocks.seen = last;
 }
 
 static void report(uint64_t number)

@@ -1,7 +1,7 @@
 """Two pods that reach each other, and a guest that moves between them while its serial line is read on both."""
 import time
 
-from . import oracle
+from . import linux, oracle
 from .emulators import make
 from .errors import Failure, LabError, expect, expect_equal
 from .settings import Pod
@@ -62,6 +62,11 @@ class Traveller:
     def here(self):
         """What it has said on the pod where it is."""
         return self.pod.com2.log.text(self._from)
+
+    @property
+    def arrived(self):
+        """Where on its pod's COM2 this stay begins."""
+        return self._from
 
     def run_for(self, seconds):
         time.sleep(seconds)
@@ -124,4 +129,5 @@ def resources(pod):
             "threads": stats["threads"], "pbufs": stats["net"]["pbufs"], "streams": stats["net"]["streams"]}
 
 
-CHECKS = {"clock": oracle.check_clock, "dirtier": oracle.check_dirtier}
+CHECKS = {"clock": oracle.check_clock, "dirtier": oracle.check_dirtier,
+          "linux": lambda text: len(linux.check_workload(text))}
