@@ -1,5 +1,5 @@
 """The two-pod tests: what they are called, which pair they want, how long they may take."""
-from tests.pods import cold, console, failures, hostile, intruders, lan, lan_linux, machines, moves, others
+from tests.pods import cold, console, failures, hostile, intruders, lan, lan_linux, machines, moves, others, virtio
 from tests.pods.lan_pods import LanPods
 from tests.pods.two_pods import TwoPods
 from tools.lab import wire
@@ -36,6 +36,8 @@ TESTS = [
     pair("cold: the image is not there", cold.image_is_not_there),
     pair("cold: a paused guest with a disk", cold.paused),
     pair("cold: refused", cold.refused),
+    pair("virtio: a disk that is written all the time", virtio.disk, 120),
+    pair("virtio: a network card", virtio.net, 90),
     *[pair(f"link cut at {step}", failures.cut(step)) for step in CUT_STEPS],
     pair("link cut before COMMIT", failures.cut_commit),
     pair("link cut after COMMIT", failures.cut_running),

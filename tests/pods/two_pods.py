@@ -7,7 +7,7 @@ from tools.lab.pair import Pair, Traveller, resources, settled
 from tools.lab.settings import Guest, Machine
 
 SETTINGS = Machine(ips=50_000_000)
-GUESTS = ["clock", "dirtier", "fpu", "hello", "smp", "spin_cli", "chatter", "virtio_block", "net_echo"]
+GUESTS = ["clock", "dirtier", "fpu", "hello", "smp", "spin_cli", "chatter", "virtio_block", "net_echo", "virtio_net"]
 
 
 class TwoPods(Pair):

@@ -141,6 +141,29 @@ static void test_fills_frames(void **state)
     assert_int_equal(bitmap_count(&dirty), 0);
 }
 
+/* Rings' indices: one access, even addresses, inside RAM; a store counts as a write. And pointers for reading. */
+static void test_words_and_pointers(void **state)
+{
+    (void)state;
+    const uint64_t wrong[] = { SIZE, SIZE - 1, 0x1001, UINT64_MAX, UINT64_MAX - 1 };
+    uint16_t value = 0;
+    assert_int_equal(guest_memory_store16(&memory, (struct gpa){ SIZE - 2 }, 0xabcd), OK);
+    assert_int_equal(guest_memory_load16(&memory, (struct gpa){ SIZE - 2 }, &value), OK);
+    assert_int_equal(value, 0xabcd);
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        assert_int_equal(guest_memory_store16(&memory, (struct gpa){ wrong[i] }, 1), ERR_RANGE);
+        assert_int_equal(guest_memory_load16(&memory, (struct gpa){ wrong[i] }, &value), ERR_RANGE);
+    }
+    guest_memory_harvest(&memory, &dirty);
+    assert_int_equal(bitmap_count(&dirty), 1);
+    assert_true(bitmap_test(&dirty, SIZE_FRAMES - 1));
+
+    assert_ptr_equal(guest_memory_at(&memory, (struct gpa){ 0x3000 }, 8), guest_memory_frame(&memory, (struct gfn){ 3 }));
+    assert_null(guest_memory_at(&memory, (struct gpa){ LARGE_PAGE_SIZE - 4 }, 8));   /* across two pieces */
+    assert_null(guest_memory_at(&memory, (struct gpa){ SIZE - 4 }, 8));
+    assert_null(guest_memory_at(&memory, (struct gpa){ UINT64_MAX - 4 }, 8));
+}
+
 static void test_tracks_both_kinds_of_writers(void **state)
 {
     (void)state;
@@ -318,6 +341,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_reads_and_writes_within_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fills_frames, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_words_and_pointers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tracks_both_kinds_of_writers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refuses_sizes_and_says_what_is_missing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_disk_lies_behind_the_ram, setup, teardown),

@@ -642,6 +642,22 @@ static void test_kicks_of_nothing(void **state)
     }
 }
 
+/* Command.BusMaster is clear: rings stand still, and what waits is served when it may be again. */
+static void test_no_bus_master(void **state)
+{
+    (void)state;
+    bring_up(VIRTIO_ENTROPY);
+    describe(0, 0, BUFFER, 8, DESCRIPTOR_WRITE, 0);
+    offer(0, 0);
+    world_seen.no_master = true;
+    assert_int_equal(kick(0), 0);
+    assert_int_equal(used_index(0), 0);
+    assert_true(virtio_alive(&device));
+    world_seen.no_master = false;
+    kick(0);
+    assert_int_equal(used_index(0), 1);
+}
+
 /* Each chain as long and as empty as can be: a turn ends long before the ring does. */
 static void test_turn_is_bounded(void **state)
 {
@@ -704,7 +720,7 @@ int main(void)
         cmocka_unit_test(test_block_long), cmocka_unit_test(test_block_progress), cmocka_unit_test(test_console),
         cmocka_unit_test(test_console_empty_buffers), cmocka_unit_test(test_entropy), cmocka_unit_test(test_misdeeds),
         cmocka_unit_test(test_buffers_outside), cmocka_unit_test(test_rings_outside),
-        cmocka_unit_test(test_kicks_of_nothing), cmocka_unit_test(test_turn_is_bounded), cmocka_unit_test(test_state),
+        cmocka_unit_test(test_kicks_of_nothing), cmocka_unit_test(test_no_bus_master), cmocka_unit_test(test_turn_is_bounded), cmocka_unit_test(test_state),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
