@@ -162,6 +162,13 @@ const void *guest_memory_frame(const struct guest_memory *memory, struct gfn ind
     return byte_at(memory, index.raw << PAGE_SHIFT);
 }
 
+const void *guest_memory_at(const struct guest_memory *memory, struct gpa gpa, size_t size)
+{
+    if (!guest_memory_contains(memory, gpa, size) || contiguous(gpa_to_ram(gpa), size) < size)
+        return NULL;
+    return byte_at(memory, gpa_to_ram(gpa));
+}
+
 static void copy_out(const struct guest_memory *memory, uint64_t offset, uint8_t *to, size_t size)
 {
     while (size > 0) {

@@ -59,6 +59,8 @@ static inline uint64_t guest_memory_high_bytes(uint64_t ram) { return ram - gues
 bool guest_memory_contains(const struct guest_memory *memory, struct gpa gpa, uint64_t size);
 /* The frame's bytes in the direct map, for reading; the index must be < guest_memory_frames(). */
 const void *guest_memory_frame(const struct guest_memory *memory, struct gfn index);
+/* RAM's bytes in the direct map, for reading; NULL: not all RAM, or not all in one 2 MiB page. Good as long as the memory. */
+const void *guest_memory_at(const struct guest_memory *memory, struct gpa gpa, size_t size);
 /*
  * Bounds-checked copies from and to RAM; they may cross frames. ERR_RANGE: nothing was copied. Write marks the frames
  * as written. Any CPU.

@@ -20,14 +20,15 @@
 struct emulation {
     struct vcpu *vcpu;
     uint64_t linear, gpa;
+    bool mode64;
     bool string;
     bool paging_read;
     struct walk_state paging;
 };
 
-static enum mmio_mode code_mode(struct vcpu *vcpu)
+static enum mmio_mode code_mode(const struct emulation *e)
 {
-    if (vcpu_in_64bit_mode(vcpu))
+    if (e->mode64)
         return MMIO_64BIT;
     return vmcs_read(GUEST_CS_ACCESS_RIGHTS) & ACCESS_RIGHTS_DB ? MMIO_32BIT : MMIO_16BIT;
 }
@@ -68,14 +69,13 @@ static void refuse(struct emulation *e, const uint8_t *bytes, unsigned have)
 }
 
 /* The cached instruction if these bytes begin with it; else they are decoded, and for that the next page may be needed. */
-static const struct mmio_instruction *decode(struct emulation *e, uint64_t linear, uint8_t *bytes, unsigned have)
+static const struct mmio_instruction *decode(struct emulation *e, struct mmio_cache_entry *entry, uint64_t linear,
+                                             uint8_t *bytes, unsigned have)
 {
-    struct mmio_cache *cache = &e->vcpu->mmio_cache;
-    uint8_t mode = (uint8_t)code_mode(e->vcpu);
-    unsigned slot = (unsigned)(linear ^ linear >> 4) % MMIO_CACHE_ENTRIES;
-    struct mmio_instruction *instruction = &cache->entry[slot].instruction;
-    if (instruction->length != 0 && instruction->length <= have && cache->entry[slot].mode == mode &&
-        memcmp(cache->entry[slot].bytes, bytes, instruction->length) == 0)
+    uint8_t mode = (uint8_t)code_mode(e);
+    struct mmio_instruction *instruction = &entry->instruction;
+    if (instruction->length != 0 && instruction->length <= have && entry->mode == mode &&
+        memcmp(entry->bytes, bytes, instruction->length) == 0)
         return instruction;
     enum mmio_decoded decoded = mmio_decode(instruction, bytes, have, (enum mmio_mode)mode);
     if (decoded == MMIO_NEEDS_BYTES) {
@@ -89,8 +89,8 @@ static const struct mmio_instruction *decode(struct emulation *e, uint64_t linea
         refuse(e, bytes, have);
         return NULL;
     }
-    memcpy(cache->entry[slot].bytes, bytes, sizeof cache->entry[slot].bytes);
-    cache->entry[slot].mode = mode;
+    memcpy(entry->bytes, bytes, sizeof entry->bytes);
+    entry->mode = mode;
     return instruction;
 }
 
@@ -172,7 +172,7 @@ static void execute(struct emulation *e, const struct mmio_instruction *instruct
     struct vcpu *vcpu = e->vcpu;
     struct mmio_machine machine = {
         .gpr = vcpu->gpr, .rflags = vmcs_read(GUEST_RFLAGS), .next_rip = vmcs_read(GUEST_RIP) + instruction->length,
-        .mode64 = vcpu_in_64bit_mode(vcpu), .locate = locate, .read = read_place, .write = write_place,
+        .mode64 = e->mode64, .locate = locate, .read = read_place, .write = write_place,
         .segment_base = segment_base, .context = e,
     };
     enum mmio_executed executed = MMIO_AGAIN;
@@ -187,17 +187,28 @@ static void execute(struct emulation *e, const struct mmio_instruction *instruct
     }
 }
 
-void mmio_emulate(struct vcpu *vcpu, uint64_t linear, uint64_t gpa)
+/* The instruction at `linear`, from the guest's memory. NULL: the guest has been given a fault, or was stopped. */
+static const struct mmio_instruction *fetch(struct emulation *e, struct mmio_cache_entry *entry, uint64_t linear)
 {
-    struct emulation e = { .vcpu = vcpu, .linear = linear, .gpa = gpa, .paging_read = false };
-    uint64_t code = guest_segment_base(vcpu, SEGMENT_CS) + vmcs_read(GUEST_RIP);
     uint8_t bytes[16] = { 0 };
     unsigned have = 0;
-    if (!vcpu_in_64bit_mode(vcpu))
-        code = (uint32_t)code;
-    if (!fetch_page(&e, code, bytes, &have))
-        return;
-    const struct mmio_instruction *instruction = decode(&e, code, bytes, have);
+    if (!fetch_page(e, linear, bytes, &have))
+        return NULL;
+    const struct mmio_instruction *instruction = decode(e, entry, linear, bytes, have);
+    if (instruction)
+        mmio_code_note(e->vcpu, entry, linear);
+    return instruction;
+}
+
+void mmio_emulate(struct vcpu *vcpu, uint64_t linear, uint64_t gpa)
+{
+    struct emulation e = { .vcpu = vcpu, .linear = linear, .gpa = gpa, .mode64 = vcpu_in_64bit_mode(vcpu) };
+    uint64_t code = vmcs_read(GUEST_RIP);
+    if (!e.mode64)
+        code = (uint32_t)(guest_segment_base(vcpu, SEGMENT_CS) + code);
+    struct mmio_cache_entry *entry = &vcpu->mmio_cache.entry[(code ^ code >> 4) % MMIO_CACHE_ENTRIES];
+    const struct mmio_instruction *instruction = e.mode64 && mmio_code_is_known(entry, code) ? &entry->instruction
+                                                                                             : fetch(&e, entry, code);
     if (instruction)
         execute(&e, instruction);
 }

@@ -125,7 +125,7 @@ static void bar_write(struct vcpu *vcpu, unsigned slot, unsigned bar, uint64_t o
     }
 }
 
-static int find_bar(const struct vm *vm, uint64_t gpa, unsigned size, unsigned *slot, uint64_t *offset)
+static int search_bars(const struct vm *vm, uint64_t gpa, unsigned size, unsigned *slot, uint64_t *offset)
 {
     for (*slot = 0; *slot < PCI_SLOTS; ++*slot) {
         int bar = present(vm, *slot) ? pci_bar_find(slots[*slot].model, &vm->platform.pci[*slot], gpa, size, offset) : -1;
@@ -133,6 +133,22 @@ static int find_bar(const struct vm *vm, uint64_t gpa, unsigned size, unsigned *
             return bar;
     }
     return -1;
+}
+
+/* A driver comes to the same page again and again: what was found is kept. */
+static int find_bar(struct vm *vm, uint64_t gpa, unsigned size, unsigned *slot, uint64_t *offset)
+{
+    struct pci_found *found = &vm->platform.pci_found;
+    uint64_t in_page = gpa % PCI_BAR_SIZE_MIN;
+    if (found->valid && gpa - in_page == found->page && in_page + size <= PCI_BAR_SIZE_MIN) {
+        *slot = found->slot;
+        *offset = found->offset + in_page;
+        return found->bar;
+    }
+    int bar = search_bars(vm, gpa, size, slot, offset);
+    if (bar >= 0)
+        *found = (struct pci_found){ true, (uint8_t)*slot, (uint8_t)bar, gpa - in_page, *offset - in_page };
+    return bar;
 }
 
 uint64_t pci_mmio_read(struct vcpu *vcpu, uint64_t gpa, unsigned size, bool *ok)
@@ -238,6 +254,7 @@ static void write_data(struct vcpu *vcpu, uint64_t offset, unsigned size, uint64
         return;
     }
     pci_config_write(slots[slot].model, &vm->platform.pci[slot], at, size, (uint32_t)value);
+    vm->platform.pci_found.valid = false;
     update_intx(vm, slot);
     send_waiting(vm, slot);
 }

@@ -17,6 +17,14 @@ struct guest_config;
 
 enum pci_slot { PCI_SLOT_BRIDGE, PCI_SLOT_NET, PCI_SLOT_BLOCK, PCI_SLOT_CONSOLE, PCI_SLOT_ENTROPY, PCI_SLOTS };
 
+/* A page of a BAR that was found, until a BAR or a command register changes; BARs do not share pages. */
+struct pci_found {
+    bool valid;
+    uint8_t slot, bar;
+    uint64_t page;                  /* guest-physical */
+    uint64_t offset;                /* of the page in the BAR */
+};
+
 /* Accesses to a BAR, but for the MSI-X table and pending bits, which the bus answers. size: 1, 2, 4 or 8. */
 struct pci_ops {
     uint64_t (*read)(struct vcpu *vcpu, unsigned slot, unsigned bar, uint64_t offset, unsigned size);

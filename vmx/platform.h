@@ -41,6 +41,7 @@ struct platform {
     struct virtio_device virtio[VIRTIO_KINDS];
     struct net_addresses net_addresses;         /* noted when the machine is paused */
     /* not on the wire */
+    struct pci_found pci_found;                 /* where the last access to a BAR led */
     uint32_t pci_present;                       /* a bit a slot: from the configuration */
     uint8_t end;                                /* enum platform_end */
     uint8_t exit_code;

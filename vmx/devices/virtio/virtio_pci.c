@@ -287,11 +287,11 @@ static uint32_t write_common(struct virtio_device *device, const struct virtio_w
 }
 
 /* 4.1.5.2 "Available Buffer Notifications": the address names the queue. */
-static uint32_t notified(uint64_t within)
+static uint32_t notify(struct virtio_device *device, const struct virtio_world *world, uint64_t within)
 {
     uint64_t index = within / VIRTIO_PCI_NOTIFY_MULTIPLIER;
 
-    return index < VIRTIO_QUEUES_MAX ? (uint32_t)BIT(index) : 0;
+    return index < VIRTIO_QUEUES_MAX && virtio_run(device, (unsigned)index, world) ? (uint32_t)BIT(index) : 0;
 }
 
 uint32_t virtio_pci_write(struct virtio_device *device, const struct virtio_world *world, uint64_t offset, unsigned size,
@@ -301,8 +301,8 @@ uint32_t virtio_pci_write(struct virtio_device *device, const struct virtio_worl
     uint32_t queues = 0, more = 0;
 
     if (offset - within == VIRTIO_PCI_NOTIFY)
-        queues = notified(within);
-    else if (offset - within == VIRTIO_PCI_COMMON)
+        return notify(device, world, within);
+    if (offset - within == VIRTIO_PCI_COMMON)
         queues = write_common(device, world, within, size, value);
     for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++)
         if ((queues & BIT(i)) && virtio_run(device, i, world))
