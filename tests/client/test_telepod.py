@@ -328,6 +328,20 @@ def test_follow(client):
                  ["g has moved to pod-b", "g is stopped"], ["--pod", "pod-b=" + b.address], b"hello")
 
 
+def test_follow_waits_for_a_place(client):
+    """A pod whose sessions are all taken for a moment."""
+    def full(connection, read):
+        connection.sendall(line({"ok": False, "code": "busy", "error": "all sessions of this pod are taken"}))
+        read(len(b"console g attach position=0\n"))
+
+    def room(connection, read):
+        expect_bytes(read, b"console g attach position=0\nhi")
+        connection.sendall(line({"event": "attached"}) + output("x", 1) + line({"ok": True, "position": 1, "taken": 2}))
+
+    pod = Script(full, full, room)
+    with_scripts(client, [pod], [pod.address, "console", "g", "attach"], 0, b"x", ["g is stopped"], stdin=b"hi")
+
+
 def test_follow_by_address(client):
     """Without a name for it, the address that the pod tells; what is missing is said."""
     def target(connection, read):

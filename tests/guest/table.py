@@ -50,6 +50,7 @@ TESTS = [
     on_pod("virtio: misdeeds in every queue", virtio.abuse, 180),
     on_pod("commands on COM1", behaviour.serial_commands),
     on_pod("the kernel's own tests", behaviour.selftest, 60),
+    on_pod("a file of the boot volume is removed", upload.remove_boot_file),
     on_pod("nothing is left behind", behaviour.nothing_left, 60),
     on_empty("an empty pod gets its work over the network", upload.gets_its_work, 60),
     on_empty("a large file", upload.large_file, 60),

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import time
 
+from tests.guest.one_pod import OnePod
 from tools.lab import places
 from tools.lab.emulators import make
 from tools.lab.errors import Failure, expect, expect_equal
@@ -109,6 +110,16 @@ def large_file(fixture: EmptyPod):
     # The tables above the window of blocks stay: at most one page for each GiB that was ever mapped there.
     expect(before["pages"] - after["pages"] <= 3 and {**after, "pages": 0} == {**before, "pages": 0},
            f"resources after it was removed: {before}, then {after}")
+
+
+def remove_boot_file(fixture: OnePod):
+    """A file that the loader has read: its memory comes back, and the guests that need it are told."""
+    size = {image["name"]: image["bytes"] for image in fixture.must("images")["images"]}["noise.elf"]
+    before = settled(fixture.pod, resources)
+    fixture.must("remove noise.elf")
+    after = settled(fixture.pod, resources)
+    expect_equal(after["pages"] - before["pages"], -(-size // 4096), "pages that came back")
+    fixture.pod.control.must_fail("start noise", ["no image file noise.elf"])
 
 
 def broken_off(fixture: EmptyPod):

@@ -146,7 +146,7 @@ def failed_move(pods: TwoPods):
     console.wait("the first tick", lambda: b"tick 1 " in console.bytes)
     typist = Typist(console)
     typist.start()
-    for step in ("round:0", "state", "prepare", "commit"):
+    for step in ("round:0", "pause", "state", "prepare", "commit"):
         reply = pods.a.control.call(f"teleport c {pods.b.peer_address} cut={step}", 40)
         expect(not reply["ok"], f"the teleport cut at {step} succeeded")
     typed = typist.finish()
@@ -155,6 +155,24 @@ def failed_move(pods: TwoPods):
     expect_equal(console.end(), 0, "status of the client")
     expect_equal(parse(console.bytes)[1], [i % 256 for i in range(typed)], "what the guest has heard")
     expect_equal(console.notes.count("has moved to"), 0, "moves that the client told")
+
+
+def through_doubt(pods: TwoPods):
+    """COMMIT arrives and its answer does not: the console goes over when the doubt is resolved, and has missed nothing."""
+    pods.clear()
+    pods.a.control.must("start c image=chatter.elf memory=8M")
+    console = Attached(pods, pods.a, "c")
+    console.wait("the first tick", lambda: b"tick 1 " in console.bytes)
+    typist = Typist(console)
+    typist.start()
+    pods.a.control.call(f"teleport c {pods.b.peer_address} cut=running", 40)
+    console.wait("the move", lambda: "has moved to pod-b" in console.notes)
+    time.sleep(0.3)
+    typed = typist.finish()
+    console.wait("the last typed byte", lambda: len(parse(console.bytes)[1]) >= typed)
+    pods.b.control.must("stop c")
+    expect_equal(console.end(), 0, "status of the client")
+    expect_equal(parse(console.bytes)[1], [i % 256 for i in range(typed)], "what the guest has heard")
 
 
 def waits_while_paused(pods: TwoPods):

@@ -30,6 +30,7 @@ TESTS = [
     pair("a console that comes later", console.comes_later),
     pair("Linux comes over the network, and its console follows it", console.linux_from_nothing, 240, console.EmptyPods),
     pair("a console when the move fails", console.failed_move),
+    pair("a console through doubt", console.through_doubt),
     pair("what is typed to a paused guest moves with it", console.waits_while_paused),
     pair("cold: a halted guest moves and starts there", cold.halted),
     pair("cold: a halted guest's disk goes with it", cold.disk),

@@ -19,8 +19,9 @@
 #define HOPS_MAX 8                  /* pods in a row that only say "it is there": a circle */
 #define CONNECT_TRIES 5
 #define CONNECT_PAUSE_US 300000
+#define BUSY_TRIES 20               /* a pod whose sessions are all taken: for so many pauses */
 
-enum turn { TURN_ON, TURN_MOVED, TURN_DONE, TURN_REFUSED, TURN_FAILED };
+enum turn { TURN_ON, TURN_MOVED, TURN_AGAIN, TURN_DONE, TURN_REFUSED, TURN_FAILED };
 
 struct follow {
     const struct follow_options *options;
@@ -33,7 +34,7 @@ struct follow {
     size_t sent;                    /* of these, given to this connection */
     uint64_t taken;                 /* by the guest, of what this connection was given */
     bool input_open, detached;
-    unsigned hops;
+    unsigned hops, busy;
 };
 
 /* ---- the pod's lines ---------------------------------------------------------------------------------------------- */
@@ -97,6 +98,8 @@ static enum turn take_reply(struct follow *f, const cJSON *reply)
         fprintf(stderr, "\r\n(%s is stopped)\r\n", f->options->guest);
         return TURN_DONE;
     }
+    if (!strcmp(field_text(reply, "code"), "busy") && f->busy++ < BUSY_TRIES)
+        return TURN_AGAIN;
     fprintf(stderr, "telepod: %s (%s)\r\n", field_text(reply, "error"), field_text(reply, "code"));
     return TURN_REFUSED;
 }
@@ -122,7 +125,7 @@ static enum turn take_line(struct follow *f, char *line)
     } else if (!strcmp(field_text(json, "event"), "input")) {
         forget_input(f, json);
     } else if (!strcmp(field_text(json, "event"), "attached")) {
-        f->hops = 0;
+        f->hops = f->busy = 0;
     }
     cJSON_Delete(json);
     return turn;
@@ -225,7 +228,9 @@ enum follow_end follow_console(const struct follow_options *options)
     f = (struct follow){ .options = options, .position = options->position, .positioned = options->position > 0,
                          .input_open = true };
     snprintf(f.address, sizeof(f.address), "%s", options->pod);
-    while (turn == TURN_MOVED) {
+    while (turn == TURN_MOVED || turn == TURN_AGAIN) {
+        if (turn == TURN_AGAIN)
+            usleep(CONNECT_PAUSE_US);
         if (!connect_to_pod(&f)) {
             turn = TURN_FAILED;
             break;
