@@ -12,9 +12,17 @@
 #define ACCESS_RIGHTS_DPL(rights) ((rights) >> 5 & 3)
 #define VMCS_FIELD_STRIDE 2 /* the encodings of fields that follow one another: ES to GS, PDPTE0 to PDPTE3 */
 
+/* An entry of a paging structure: 8 or 4 bytes, aligned, so another vCPU's change of it is seen whole or not at all. */
 static bool read_ram(void *vm, uint64_t gpa, void *out, size_t size)
 {
-    return guest_memory_read(&((struct vm *)vm)->memory, (struct gpa){ gpa }, out, size) == OK;
+    const void *entry = guest_memory_at(&((struct vm *)vm)->memory, (struct gpa){ gpa }, size);
+    if (!entry)
+        return false;
+    if (size == sizeof(uint64_t))
+        *(uint64_t *)out = *(const volatile uint64_t *)entry;
+    else
+        *(uint32_t *)out = *(const volatile uint32_t *)entry;
+    return true;
 }
 
 static bool write_ram(void *vm, uint64_t gpa, const void *data, size_t size)
@@ -22,17 +30,22 @@ static bool write_ram(void *vm, uint64_t gpa, const void *data, size_t size)
     return guest_memory_write(&((struct vm *)vm)->memory, (struct gpa){ gpa }, data, size) == OK;
 }
 
-struct walk_state guest_paging(void)
+/* SS.DPL is the CPL (SDM 25.4.1). */
+static bool is_user(void)
 {
-    struct walk_state paging = {
+    return ACCESS_RIGHTS_DPL(vmcs_read(GUEST_SS_ACCESS_RIGHTS)) == CPL_USER;
+}
+
+void guest_paging(struct walk_state *paging)
+{
+    *paging = (struct walk_state){
         .cr0 = vmcs_read(GUEST_CR0), .cr3 = vmcs_read(GUEST_CR3), .cr4 = vmcs_read(GUEST_CR4),
         .efer = vmcs_read(GUEST_IA32_EFER), .rflags = vmcs_read(GUEST_RFLAGS),
-        .user = ACCESS_RIGHTS_DPL(vmcs_read(GUEST_SS_ACCESS_RIGHTS)) == CPL_USER, /* CPL (SDM 25.4.1) */
+        .user = is_user(),
     };
-    if (!(paging.efer & IA32_EFER_LMA) && (paging.cr4 & CR4_PAE))
-        for (unsigned i = 0; i < ARRAY_SIZE(paging.pdpte); i++)
-            paging.pdpte[i] = vmcs_read((enum vmcs_field)(GUEST_PDPTE0 + i * VMCS_FIELD_STRIDE));
-    return paging;
+    if (!(paging->efer & IA32_EFER_LMA) && (paging->cr4 & CR4_PAE))
+        for (unsigned i = 0; i < ARRAY_SIZE(paging->pdpte); i++)
+            paging->pdpte[i] = vmcs_read((enum vmcs_field)(GUEST_PDPTE0 + i * VMCS_FIELD_STRIDE));
 }
 
 bool guest_translate(struct vcpu *vcpu, const struct walk_state *paging, uint64_t linear, enum walk_access access,

@@ -12,7 +12,7 @@
 struct vcpu;
 
 /* The guest's paging as it is now. */
-struct walk_state guest_paging(void);
+void guest_paging(struct walk_state *paging);
 /* False: the guest has been given a page fault, or it was stopped because its page tables lie outside its memory. */
 bool guest_translate(struct vcpu *vcpu, const struct walk_state *paging, uint64_t linear, enum walk_access access,
                      uint64_t *gpa);

@@ -36,7 +36,7 @@ static enum mmio_mode code_mode(const struct emulation *e)
 static bool translate(struct emulation *e, uint64_t linear, enum walk_access access, uint64_t *gpa)
 {
     if (!e->paging_read)
-        e->paging = guest_paging();
+        guest_paging(&e->paging);
     e->paging_read = true;
     return guest_translate(e->vcpu, &e->paging, linear, access, gpa);
 }
@@ -119,10 +119,17 @@ static bool locate(void *context, uint64_t linear, unsigned size, bool write, st
            (out->size[1] == 0 || locate_page(e, linear + first, write, &out->gpa[1]));
 }
 
-static uint64_t read_piece(struct vcpu *vcpu, uint64_t gpa, unsigned size)
+/* RAM ends at a page's end: what lies in the page of the exit is no RAM. */
+static bool is_exit_page(const struct emulation *e, uint64_t gpa)
 {
+    return (gpa ^ e->gpa) / PAGE_SIZE == 0;
+}
+
+static uint64_t read_piece(const struct emulation *e, uint64_t gpa, unsigned size)
+{
+    struct vcpu *vcpu = e->vcpu;
     uint64_t value = 0;
-    if (guest_memory_read(&vcpu->vm->memory, (struct gpa){ gpa }, &value, size) == OK)
+    if (!is_exit_page(e, gpa) && guest_memory_read(&vcpu->vm->memory, (struct gpa){ gpa }, &value, size) == OK)
         return value;
     if ((size & (size - 1)) == 0)
         return bus_mmio_read(vcpu, gpa, size);
@@ -131,9 +138,10 @@ static uint64_t read_piece(struct vcpu *vcpu, uint64_t gpa, unsigned size)
     return value;
 }
 
-static void write_piece(struct vcpu *vcpu, uint64_t gpa, unsigned size, uint64_t value)
+static void write_piece(const struct emulation *e, uint64_t gpa, unsigned size, uint64_t value)
 {
-    if (guest_memory_write(&vcpu->vm->memory, (struct gpa){ gpa }, &value, size) == OK)
+    struct vcpu *vcpu = e->vcpu;
+    if (!is_exit_page(e, gpa) && guest_memory_write(&vcpu->vm->memory, (struct gpa){ gpa }, &value, size) == OK)
         return;
     if ((size & (size - 1)) == 0) {
         bus_mmio_write(vcpu, gpa, size, size == 8 ? value : value & (BIT(8 * size) - 1));
@@ -145,19 +153,17 @@ static void write_piece(struct vcpu *vcpu, uint64_t gpa, unsigned size, uint64_t
 
 static uint64_t read_place(void *context, const struct mmio_place *place)
 {
-    struct vcpu *vcpu = ((struct emulation *)context)->vcpu;
-    uint64_t value = read_piece(vcpu, place->gpa[0], place->size[0]);
+    uint64_t value = read_piece(context, place->gpa[0], place->size[0]);
     if (place->size[1])
-        value |= read_piece(vcpu, place->gpa[1], place->size[1]) << 8 * place->size[0];
+        value |= read_piece(context, place->gpa[1], place->size[1]) << 8 * place->size[0];
     return value;
 }
 
 static void write_place(void *context, const struct mmio_place *place, uint64_t value)
 {
-    struct vcpu *vcpu = ((struct emulation *)context)->vcpu;
-    write_piece(vcpu, place->gpa[0], place->size[0], value);
+    write_piece(context, place->gpa[0], place->size[0], value);
     if (place->size[1])
-        write_piece(vcpu, place->gpa[1], place->size[1], value >> 8 * place->size[0]);
+        write_piece(context, place->gpa[1], place->size[1], value >> 8 * place->size[0]);
 }
 
 static uint64_t segment_base(void *context, unsigned segment)
@@ -202,7 +208,12 @@ static const struct mmio_instruction *fetch(struct emulation *e, struct mmio_cac
 
 void mmio_emulate(struct vcpu *vcpu, uint64_t linear, uint64_t gpa)
 {
-    struct emulation e = { .vcpu = vcpu, .linear = linear, .gpa = gpa, .mode64 = vcpu_in_64bit_mode(vcpu) };
+    struct emulation e; /* but for the paging, which is read when it is needed */
+    e.vcpu = vcpu;
+    e.linear = linear;
+    e.gpa = gpa;
+    e.mode64 = vcpu_in_64bit_mode(vcpu);
+    e.paging_read = false;
     uint64_t code = vmcs_read(GUEST_RIP);
     if (!e.mode64)
         code = (uint32_t)(guest_segment_base(vcpu, SEGMENT_CS) + code);

@@ -49,12 +49,13 @@ static bool change_nothing(void *context, uint64_t gpa, const void *data, size_t
 
 void mmio_code_note(struct vcpu *vcpu, struct mmio_cache_entry *entry, uint64_t linear)
 {
-    const struct walk_state paging = guest_paging();
+    struct walk_state paging;
     struct mmio_code *code = &entry->code;
     struct noted_walk walk = { &vcpu->vm->memory, code };
     const struct walk_memory memory = { note_entry, change_nothing, &walk };
     uint32_t error_code;
     uint64_t gpa;
+    guest_paging(&paging);
     *code = (struct mmio_code){ linear, paging.cr0, paging.cr3, paging.cr4, paging.efer, NULL, 0, { NULL }, { 0 } };
     if (entry->mode == MMIO_64BIT && linear % PAGE_SIZE <= PAGE_SIZE - sizeof entry->bytes &&
         guest_walk(&paging, &memory, linear, WALK_EXECUTE, &gpa, &error_code) == WALK_OK)

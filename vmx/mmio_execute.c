@@ -277,9 +277,28 @@ static uint64_t repetitions(const struct mmio_instruction *i, const struct mmio_
     return m->gpr[GPR_RCX] & mask_of(i->address_size);
 }
 
+/* The common case by the short way: a load or a store. */
+static enum mmio_executed move(const struct mmio_instruction *i, struct mmio_machine *m)
+{
+    const struct mmio_operand *to = &i->operand[0], *from = &i->operand[1];
+    bool store = to->kind == MMIO_MEMORY;
+    const struct mmio_operand *memory = store ? to : from;
+    struct mmio_place place;
+    if (!m->locate(m->context, linear_address(i, m, memory), memory->size, store, &place))
+        return MMIO_FAULTED;
+    if (store)
+        m->write(m->context, &place, (from->kind == MMIO_REGISTER ? read_register(m, from) : (uint64_t)from->value) &
+                                         mask_of(to->size));
+    else
+        write_register(m, to, m->read(m->context, &place) & mask_of(from->size));
+    return MMIO_DONE;
+}
+
 enum mmio_executed mmio_execute(const struct mmio_instruction *i, struct mmio_machine *m)
 {
     struct mmio_place places[2] = { 0 };
+    if (i->operation == MMIO_MOVE && !i->string)
+        return move(i, m);
     if (i->repeated && repetitions(i, m) == 0)
         return MMIO_DONE;
     if (!locate_operands(i, m, places))

@@ -56,6 +56,26 @@ static bool present(const struct vm *vm, unsigned slot)
     return slot < PCI_SLOTS && slots[slot].model && (vm->platform.pci_present >> slot & 1);
 }
 
+/* The window for BARs, which the DSDT tells the guest: 1 GiB less the APICs' last pages. */
+#define WINDOW_START 0xc0000000u
+
+void pci_power_on(struct vm *vm)
+{
+    struct platform *platform = &vm->platform;
+    uint32_t next = WINDOW_START;
+    platform->pci_present = pci_slots_of(&vm->config);
+    for (unsigned slot = 0; slot < PCI_SLOTS; slot++) {
+        pci_function_reset(&platform->pci[slot]);
+        for (unsigned bar = 0; present(vm, slot) && bar < PCI_BARS; bar++) {
+            uint32_t size = slots[slot].model->bar_size[bar];
+            if (size == 0)
+                continue;
+            platform->pci[slot].bar[bar] = ALIGN_UP(next, size);
+            next = ALIGN_UP(next, size) + size;
+        }
+    }
+}
+
 /* ---- interrupts ---- */
 
 static void update_intx(struct vm *vm, unsigned slot)

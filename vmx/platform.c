@@ -23,9 +23,7 @@ void platform_init(struct vm *vm)
     acpi_pm_reset(&platform->pm);
     pic_reset(&platform->pic);
     ioapic_reset(&platform->ioapic, (uint8_t)vm->config.vcpus); /* no APIC ID of a processor's */
-    platform->pci_present = pci_slots_of(&vm->config);
-    for (unsigned slot = 0; slot < PCI_SLOTS; slot++)
-        pci_function_reset(&platform->pci[slot]);
+    pci_power_on(vm);
 }
 
 struct machine_time platform_time(const struct vm *vm)

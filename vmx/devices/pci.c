@@ -136,7 +136,10 @@ int pci_bar_find(const struct pci_model *model, const struct pci_function *funct
     if (!(function->command & PCI_COMMAND_MEMORY))
         return -1;
     for (unsigned bar = 0; bar < PCI_BARS; bar++) {
-        uint64_t in = gpa - bar_base(model, function, bar), bytes = model->bar_size[bar];
+        uint64_t bytes = model->bar_size[bar];
+        if (bytes == 0)
+            continue;
+        uint64_t in = gpa - bar_base(model, function, bar);
         if (in < bytes && size <= bytes - in) {
             *offset = in;
             return (int)bar;

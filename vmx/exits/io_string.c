@@ -62,7 +62,8 @@ static bool segment_allows(struct vcpu *vcpu, const struct string_io *io)
 /* Every byte's address before anything happens: a fault must leave the port untouched. */
 static bool translate(struct vcpu *vcpu, const struct string_io *io, uint64_t gpa[4])
 {
-    const struct walk_state paging = guest_paging();
+    struct walk_state paging;
+    guest_paging(&paging);
     for (unsigned i = 0; i < io->size; i++) {
         uint8_t byte;
         if (!guest_translate(vcpu, &paging, io->linear + i, io->in ? WALK_WRITE : WALK_READ, &gpa[i]))
