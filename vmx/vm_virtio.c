@@ -129,25 +129,26 @@ const struct pci_ops virtio_pci_ops = { read_register, write_register };
 
 /* ---- the worker ---- */
 
-/* One turn for each queue that waits. True: there is more. device_lock is held. */
-static bool work(struct vm *vm)
+/* One turn for one of the queues that wait, `*last` being the one before it. True: there is more. device_lock is held. */
+static bool work(struct vm *vm, unsigned *last)
 {
-    uint32_t pending = vm->virtio.pending;
-    vm->virtio.pending = 0;
-    for (; pending; pending &= pending - 1) {
-        unsigned bit = (unsigned)__builtin_ctz(pending), kind = bit / VIRTIO_QUEUES_MAX;
-        if (virtio_run(&vm->platform.virtio[kind], bit % VIRTIO_QUEUES_MAX, &vm->virtio.world))
-            vm->virtio.pending |= (uint32_t)BIT(bit);
-    }
+    uint32_t pending = vm->virtio.pending, later = pending & ~((2u << *last) - 1);
+    if (!pending)
+        return false;
+    *last = (unsigned)__builtin_ctz(later ? later : pending);
+    vm->virtio.pending &= ~(uint32_t)BIT(*last);
+    if (virtio_run(&vm->platform.virtio[*last / VIRTIO_QUEUES_MAX], *last % VIRTIO_QUEUES_MAX, &vm->virtio.world))
+        vm->virtio.pending |= (uint32_t)BIT(*last);
     return vm->virtio.pending != 0;
 }
 
 static void worker_thread(void *arg)
 {
     struct vm *vm = arg;
+    unsigned last = 0;
     while (!vm->virtio.stop) {
         spinlock_acquire(&vm->device_lock);
-        bool more = vm_devices_live(vm) && work(vm);
+        bool more = vm_devices_live(vm) && work(vm, &last);
         spinlock_release(&vm->device_lock);
         if (more)
             thread_yield();

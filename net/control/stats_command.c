@@ -42,6 +42,13 @@ static void guest_stats(struct json *j, const char *key, const struct vm *vm)
     }
     json_object_end(j);
     json_u64(j, "exits_total", total);
+    if (vm->config.devices & GUEST_DEVICE_NET) {
+        json_object_begin(j, "card");
+        json_u64(j, "received", vm->virtio.received);
+        json_u64(j, "missed", vm->virtio.missed);               /* it was paused, or had no buffer */
+        json_u64(j, "dropped", vm->platform.virtio[VIRTIO_NET].dropped); /* by the card, in either direction */
+        json_object_end(j);
+    }
     json_object_end(j);
 }
 
