@@ -71,4 +71,4 @@ fuzz-smoke: $(FUZZERS)
 	    $$f -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$$f. $$f.new $$c > $$f.log 2>&1 && echo "  ok    $$f" || \
 	    { echo "  FAIL  $$f"; tail -40 $$f.log; exit 1; }; done
 
--include $(wildcard $(UNIT_DIR)/*.d $(FUZZ_DIR)/*.d $(UNIT_DIR)/pure/*/*.d $(UNIT_DIR)/pure/*/*/*.d $(UNIT_DIR)/pure/*/*/*/*.d)
+-include $(wildcard $(foreach d,$(UNIT_DIR) $(FUZZ_DIR),$(d)/*.d $(d)/pure/*/*.d $(d)/pure/*/*/*.d $(d)/pure/*/*/*/*.d))
