@@ -49,11 +49,11 @@ run-qemu: image tools
 # ---- test ----------------------------------------------------------------------------------------------------------
 
 # A test that does not compile is a test that fails: the others run all the same.
-test: image tools $(BOCHS)
+test: image tools linux-guest $(BOCHS)
 	-@$(MAKE) -s --no-print-directory -k -j2 $(UNIT_TESTS) $(FUZZERS)
 	@$(LAB) test $(if $(T),--only '$(T)')
 
-bench: image tools $(BOCHS)
+bench: image tools linux-guest $(BOCHS)
 	@$(LAB) bench
 
 clean:

@@ -20,7 +20,7 @@ def bad_files():
     clock = places.guest_image("clock").read_bytes()
     return {"cut.elf": clock[:len(clock) // 3],
             "noise.elf": b"\x7fELF" + bytes((i * 197 + 13) % 256 for i in range(5000)),
-            "bzimage.elf": b"MZ" + bytes(4000)}
+            "windows.elf": b"MZ" + bytes(4000)}
 
 
 class OnePod:

@@ -1,5 +1,5 @@
 """The in-guest tests: what they are called, which machine they want, how long they may take."""
-from tests.guest import behaviour, boots, misdeeds, network, upload, virtio
+from tests.guest import behaviour, boots, linux, misdeeds, network, upload, virtio
 from tests.guest.one_pod import OnePod, beside_a_clock
 from tools.lab.suite import Test
 
@@ -10,6 +10,10 @@ def on_pod(name, function, seconds=40):
 
 def on_empty(name, function, seconds=40):
     return Test(f"upload/{name}", function, seconds, upload.EmptyPod)
+
+
+def on_linux(name, function, seconds=40):
+    return Test(f"linux/{name}", function, seconds, linux.LinuxPod)
 
 
 TESTS = [
@@ -37,7 +41,7 @@ TESTS = [
     on_pod("VMX instructions and hypercalls", misdeeds.hypercall),
     on_pod("a truncated guest file", misdeeds.bad_file("cut", "truncated")),
     on_pod("a guest file of noise", misdeeds.bad_file("noise", "ELF")),
-    on_pod("a guest file of another kind", misdeeds.bad_file("bzimage", "bzImage")),
+    on_pod("a guest file of another kind", misdeeds.bad_file("windows", "EFI")),
     on_pod("a guest with more memory than there is", misdeeds.too_much_memory),
     on_pod("guests until the memory is gone", misdeeds.until_memory_is_gone, 60),
     on_pod("commands that make no sense", misdeeds.commands),
@@ -61,6 +65,16 @@ TESTS = [
     on_empty("its disk is kept meanwhile", upload.disk_is_kept),
     on_empty("a guest's memory is zero before it sees it", upload.memory_is_zero, 120),
     on_empty("and after it was started again", upload.memory_is_zero_after_a_restart),
+    on_linux("boots to its shell", linux.boots, 90),
+    on_linux("has nothing to complain of", linux.complaints),
+    on_linux("its clocks are right", linux.clocks, 90),
+    on_linux("its interrupts are counted", linux.interrupts),
+    on_linux("is on the network", linux.network, 90),
+    on_linux("leaves the CPU alone when it is idle", linux.idle),
+    on_linux("spins and answers", linux.spinning),
+    on_linux("kernels that are refused", linux.refused),
+    on_linux("a Multiboot kernel", linux.multiboot),
+    on_linux("memtest86+ tests its memory", linux.memtest, 90),
     Test("boot/an older CPU without what guests need", boots.older_cpu, 60),
     Test("boot/haswell, without TSC scaling and PML", boots.haswell, 60),
     Test("boot/two CPUs", boots.two_cpus, 60),

@@ -38,7 +38,7 @@ def type_text(pod, name, text):
 
 def is_frame(line):
     """What Shell.run types around a command, and what comes of it: not worth telling."""
-    return "; echo do''ne" in line or re.fullmatch(r"done\d+ \d+", line.strip()) is not None
+    return "echo do''ne" in line or re.fullmatch(r"done\d+ (\d+|begins)", line.strip()) is not None
 
 
 class Shell:
@@ -59,11 +59,10 @@ class Shell:
         self._count += 1
         mark = f"done{self._count}"
         start = self.pod.com2.log.position
-        type_text(self.pod, self.name, f"{command}; echo {mark[:2]}''{mark[2:]} $?\n")
+        type_text(self.pod, self.name, f"echo {mark[:2]}''{mark[2:]} begins; {command}; echo {mark[:2]}''{mark[2:]} $?\n")
         found = self.pod.com2.log.wait_for(rf"{mark} (\d+)\n", seconds, start, self.pod.alive)
         text = re.sub(r"\x1b\[6n", "", self.pod.com2.log.text(start))
-        text = text[:text.rindex(found[0])] if found[0] in text else text
-        lines = text.split("\n")[1:]                # the first is the echo of the command
+        lines = text.split(f"{mark} begins\n", 1)[-1].rsplit(found[0], 1)[0].split("\n")
         expect(found[1] == "0", f"{command!r} in the guest ended with {found[1]}: {text[-400:]!r}")
         return "\n".join(line for line in lines if not line.startswith("workload: "))
 

@@ -1,0 +1,191 @@
+"""Guests that nobody here wrote, on one pod: Debian's Linux kernel and memtest86+, each unchanged."""
+import re
+import struct
+import time
+
+from tools.lab import direct, linux, places
+from tools.lab.emulators import make
+from tools.lab.errors import Failure, expect, expect_equal
+from tools.lab.settings import Guest, Machine, Pod
+
+SETTINGS = Machine(ips=100_000_000)
+IDLE_SHARE_MAX = 0.10       # of a CPU, for a Linux that has nothing to do
+BOOT_RATIO_MAX = 1.5        # instructions to the shell, against the bare machine
+XLOADFLAGS, XLF_KERNEL_64 = 0x236, 1
+WARNING = 4                 # the kernel's levels 0 to 4 are its complaints
+# What this kernel says under QEMU's and KVM's machine "pc" as well: of the processor, and of a host bridge without MMCONFIG.
+KNOWN = [
+    r"^RETBleed: WARNING: Spectre v2 mitigation leaves CPU vulnerable",
+    r"^acpi PNP0A03:00: fail to add MMCONFIG information",
+]
+
+
+def bad_files():
+    """Kernels with something wrong, and an initrd that is too large for what the tests give it."""
+    kernel = bytearray((places.LINUX / linux.KERNEL).read_bytes())
+    flags, = struct.unpack_from("<H", kernel, XLOADFLAGS)
+    struct.pack_into("<H", kernel, XLOADFLAGS, flags & ~XLF_KERNEL_64)
+    return {"no64": bytes(kernel[:1 << 20]), "big": bytes(5 << 20), "module": b"sum 10\n"}
+
+
+class LinuxPod:
+    """A pod on which one Linux is booted, with its shell on COM2."""
+
+    directory = places.BUILD / "test/linux"
+
+    def __init__(self):
+        linux.built()
+        guests = [linux.guest(cmdline="quiet", devices="net, entropy"), Guest("memtest", image="memtest", memory="16M"),
+                  Guest("multiboot", initrd="module", cmdline="one two"), Guest("no64", image="no64"),
+                  Guest("big", image="memtest", initrd="big", memory="4M")]
+        self.pod = make(SETTINGS, Pod("pod-l", guests, files=bad_files()), self.directory)
+
+    def start(self):
+        self.pod.start()
+        self.pod.ready()
+        self.pod.control.must("start linux")
+        self.shell = linux.Shell(self.pod, "linux", 0)
+        self.ticks, _ = self.shell.wait()
+
+    def usable(self):
+        return self.pod.alive()
+
+    def stop(self):
+        self.pod.stop()
+
+    def guest(self, name="linux"):
+        return {guest["name"]: guest for guest in self.pod.control.must("list")["guests"]}[name]
+
+    def share(self, seconds):
+        """Which part of that time the guest spent in guest mode."""
+        before, began = self.guest()["guest_us"], time.monotonic()
+        time.sleep(seconds)
+        return (self.guest()["guest_us"] - before) / 1e6 / (time.monotonic() - began)
+
+
+def boots(fixture: LinuxPod):
+    """To its shell, with instructions counted against the same kernel and initrd on the bare machine."""
+    release = next((places.BUILD / "deps/guests/linux/lib/modules").iterdir()).name
+    expect_equal(fixture.shell.run("uname -r").strip(), release, "the kernel's release")
+    bare = direct.boot_ticks(directory=fixture.directory.parent / "linux-direct")
+    expect(fixture.ticks <= BOOT_RATIO_MAX * bare, f"{fixture.ticks} instructions to the shell, {bare} on the bare machine")
+
+
+def complaints(fixture: LinuxPod):
+    """The kernel complains of nothing that is ours."""
+    lines = fixture.shell.run("dmesg -r").split("\n")
+    levels = [(int(found[1]) & 7, found[2]) for line in lines
+              if (found := re.match(r"<(\d+)>\[ *[\d.]+\] (.*)", line))]
+    expect(len(levels) > 100, f"dmesg has only {len(levels)} lines")
+    bad = [text for level, text in levels if level <= WARNING and not any(re.search(known, text) for known in KNOWN)]
+    if bad:
+        raise Failure("the kernel complains:\n" + "\n".join(bad))
+
+
+def clocks(fixture: LinuxPod):
+    """TSC as clock source; sleep takes its time by the pod's clock; the workload finds all clocks in step."""
+    run = fixture.shell.run
+    source = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+    expect_equal(run(f"cat {source}").strip(), "tsc", "clock source")
+    before, up = fixture.pod.clock(), float(run("cat /proc/uptime").split()[0])
+    run("sleep 3")
+    after, up_after = fixture.pod.clock(), float(run("cat /proc/uptime").split()[0])
+    passed, counted = after[1] - before[1], up_after - up
+    expect(3.0 <= counted < 6.0, f"sleep 3 took {counted} s")
+    expect(abs(passed - counted) < 1.0, f"{counted} s passed in the guest and {passed} s on the pod")
+    text = run("workload count=3 report=300 pages=128 rate=4 check=4", 60)
+    text += fixture.pod.com2.log.text()
+    expect("workload: pass" in text, f"the workload said {text[-600:]!r}")
+
+
+def interrupts(fixture: LinuxPod):
+    """/proc/interrupts: the APIC's timer and the serial port count up, through the I/O APIC; no errors."""
+    def counts():
+        found = {}
+        for line in fixture.shell.run("cat /proc/interrupts").split("\n"):
+            if match := re.match(r" *(\w+): +(\d+) *(.*)", line):
+                found[match[1]] = (int(match[2]), match[3])
+        return found
+
+    before = counts()
+    fixture.shell.run("sleep 1")
+    after = counts()
+    expect(after["LOC"][0] > before["LOC"][0], f"no timer interrupts: {after['LOC']}")
+    expect(after["4"][0] > before["4"][0] and "IO-APIC" in after["4"][1] and "ttyS0" in after["4"][1], f"IRQ 4: {after['4']}")
+    for name in ("ERR", "MIS", "SPU"):
+        expect_equal(after.get(name, (0, ""))[0], 0, f"{name} interrupts")
+
+
+def network(fixture: LinuxPod):
+    """An address by DHCP, and a file from its own web server, whose bytes are known."""
+    deadline = time.monotonic() + 40
+    while "inet " not in fixture.shell.run("ip -4 address show dev eth0"):
+        expect(time.monotonic() < deadline, "no address by DHCP")
+        time.sleep(1)
+    fixture.shell.run("ping -c 1 -W 5 10.0.2.2")
+    lines = fixture.shell.run("wget -q -O - http://127.0.0.1/file | tail -n 2").split()
+    expect_equal(lines, ["%015d" % number for number in (65534, 65535)], "the end of the file")
+    expect(fixture.guest()["addresses"], "the pod does not know the guest's address")
+
+
+def idle(fixture: LinuxPod):
+    time.sleep(1)
+    share = fixture.share(3)
+    expect(share < IDLE_SHARE_MAX, f"an idle Linux uses {share:.1%} of the CPU")
+
+
+def spinning(fixture: LinuxPod):
+    """A guest that spins in user mode answers at its shell, and the pod answers too."""
+    fixture.shell.run("(while :; do :; done) & echo $! > /tmp/spin")
+    try:
+        expect(fixture.share(2) > 0.5, "the loop does not run")
+        expect_equal(fixture.shell.run("echo here").strip(), "here", "answer of the shell")
+        began = time.monotonic()
+        fixture.pod.control.must("list")
+        expect(time.monotonic() - began < 2, "the pod takes long to answer")
+    finally:
+        fixture.shell.run("kill $(cat /tmp/spin)")
+
+
+def refused(fixture: LinuxPod):
+    """Bad kernels, initrds and command lines: a sentence each, and nothing started."""
+    must_fail = fixture.pod.control.must_fail
+    must_fail("start no64", ["64-bit entry"])
+    must_fail("start x image=vmlinuz memory=32M", ["memory is too small", "32 MiB"])
+    must_fail("start big", ["initrd (5 MiB) is larger", "4 MiB"])
+    must_fail("start x image=memtest memory=4M cmdline=" + "y" * 300, ["command line is too long", "255"])
+    must_fail("start x image=initrd memory=4M", ["lz4"])
+    names = [guest["name"] for guest in fixture.pod.control.must("list")["guests"]]
+    expect(not {"x", "no64", "big"} & set(names), "a guest was started all the same")
+
+
+def multiboot(fixture: LinuxPod):
+    """A Multiboot kernel checks its registers, memory map, command line and module, and ends by port F4h."""
+    fixture.pod.control.must("start multiboot")
+    deadline = time.monotonic() + 20
+    while (guest := fixture.guest("multiboot"))["state"] == "running" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    got = []
+    fixture.pod.control.must("console multiboot position=0", 20, lambda event: got.append(event.get("text", "")))
+    fixture.pod.control.must("stop multiboot")
+    text = "".join(got)
+    expect(guest["reason"] == "exit code 0" and "multiboot: pass" in text, f"{guest['reason']}: {text!r}")
+    expect("command line multiboot.elf one two" in text and "module 7 bytes" in text, f"it said {text!r}")
+
+
+def memtest(fixture: LinuxPod):
+    """memtest86+ starts its tests on the memory that it was given. (It goes on while it is teleported: tests/pods.)"""
+    fixture.pod.control.must('start memtest cmdline="console=ttyS0,115200 nosmp"')
+    text = ""
+    deadline = time.monotonic() + 60
+    try:
+        while not re.search(r"#[1-9] +\[", text):
+            expect(time.monotonic() < deadline, f"memtest86+ does not get to its second test: {text[-400:]!r}")
+            time.sleep(1)
+            got = []
+            fixture.pod.control.must("console memtest position=0", 20, lambda event: got.append(event.get("text", "")))
+            text = "".join(got)
+        expect("Memory  :   16MB" in text, "memtest86+ does not find 16 MB")
+        expect(re.search(r"Errors: 0 ", text) and not re.search(r"Errors: [1-9]", text), "memtest86+ counts errors")
+    finally:
+        fixture.pod.control.call("stop memtest")
