@@ -36,7 +36,8 @@ struct section {
 };
 
 size_t section_wire_size(const struct section *section);    /* bytes of all fields, packed, little-endian */
-void section_save(const struct section *section, const void *object, void *wire);
+/* Returns the bytes written: section_wire_size. */
+size_t section_save(const struct section *section, const void *object, void *wire);
 /* Decodes wire[size] into *object (all of it or nothing) and checks it. ERR_RANGE, ERR_INVALID with the field in words. */
 enum err section_load(const struct section *section, void *object, const void *wire, size_t size, char *why, size_t why_size);
 /* The same into an object that counts only if it returns OK: no copy is made. */

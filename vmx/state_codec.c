@@ -28,25 +28,41 @@ size_t state_parts_size(const struct state_part *parts, uint32_t count)
     return total;
 }
 
+static void put_name(char name[VM_SECTION_NAME_MAX], const char *from)
+{
+    for (unsigned i = 0; from[i] && i < VM_SECTION_NAME_MAX - 1; i++)
+        name[i] = from[i];
+}
+
+static bool same_name(const char name[VM_SECTION_NAME_MAX], const char *other)
+{
+    unsigned i = 0;
+    while (i < VM_SECTION_NAME_MAX && name[i] == other[i] && other[i])
+        i++;
+    return i < VM_SECTION_NAME_MAX && name[i] == other[i];
+}
+
 enum err state_parts_encode(const struct state_part *parts, uint32_t count, void *buffer, size_t size, size_t *used)
 {
     uint8_t *to = buffer;
-    size_t total = state_parts_size(parts, count);
+    size_t left = size;
     *used = 0;
-    if (size < total)
-        return ERR_RANGE;
     for (uint32_t i = 0; i < count; i++) {
         const struct section *section = parts[i].section;
-        size_t wire = section_wire_size(section), padded = padded_size(section);
-        struct vm_section_header header = { .version = section->version, .instance = parts[i].instance,
-                                            .size = (uint32_t)wire };
-        memcpy(header.name, section->name, strnlen(section->name, sizeof header.name - 1));
-        memcpy(to, &header, sizeof header);
-        section_save(section, parts[i].object, to + sizeof header);
+        struct vm_section_header header = { .version = section->version, .instance = parts[i].instance };
+        /* No section is larger on the wire than its structure: the exact look is for the end of the buffer only. */
+        if (left < sizeof header + section->struct_size + SECTION_ALIGN && left < sizeof header + padded_size(section))
+            return ERR_RANGE;
+        size_t wire = section_save(section, parts[i].object, to + sizeof header);
+        size_t padded = ALIGN_UP(wire, (size_t)SECTION_ALIGN);
         memset(to + sizeof header + wire, 0, padded - wire);
+        put_name(header.name, section->name);
+        header.size = (uint32_t)wire;
+        memcpy(to, &header, sizeof header);
         to += sizeof header + padded;
+        left -= sizeof header + padded;
     }
-    *used = total;
+    *used = size - left;
     return OK;
 }
 
@@ -62,7 +78,7 @@ struct decoding {
 
 static bool is_part(const struct state_part *part, const struct vm_section_header *header)
 {
-    return part->instance == header->instance && !strncmp(header->name, part->section->name, sizeof header->name);
+    return part->instance == header->instance && same_name(header->name, part->section->name);
 }
 
 /* A sender has the same list as a rule, in the same order: the first guess is right. */

@@ -1,6 +1,8 @@
 /* Guarantees that bits past bit_count stay 0, so that counting and searching need no special last word. */
 #include "kernel/lib/bitmap.h"
 
+#include <string.h>
+
 #define WORD_BITS 64
 #define ALL_ONES UINT64_MAX
 
@@ -33,8 +35,7 @@ void bitmap_set_range(struct bitmap *b, uint64_t first, uint64_t count)
 
 void bitmap_clear_all(struct bitmap *b)
 {
-    for (uint64_t i = 0; i < bitmap_word_count(b->bit_count); i++)
-        b->words[i] = 0;
+    memset(b->words, 0, bitmap_word_count(b->bit_count) * sizeof b->words[0]);
 }
 
 /* Adds up neighbours in ever wider fields; the processor of the baseline has no POPCNT. */

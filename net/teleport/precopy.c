@@ -51,7 +51,7 @@ static enum err zero_add(struct source *s, struct zero_runs *z, uint64_t frame)
     return e;
 }
 
-/* Sends every frame of s->dirty as it is now, and clears the set. */
+/* Sends every frame of s->dirty as it is now, and takes it out of the set. */
 enum err source_send_dirty(struct source *s, uint64_t *pages, uint64_t *zero_pages)
 {
     struct zero_runs *zero = malloc(sizeof *zero);
@@ -63,6 +63,7 @@ enum err source_send_dirty(struct source *s, uint64_t *pages, uint64_t *zero_pag
     *pages = *zero_pages = 0;
     for (uint64_t f = bitmap_next(&s->dirty, 0); !e && f != BITMAP_NONE; f = bitmap_next(&s->dirty, f + 1)) {
         const void *content = guest_memory_frame(&s->vm->memory, (struct gfn){ f });
+        bitmap_clear(&s->dirty, f);
         if (memory_is_zero(content, PAGE_SIZE)) {
             e = zero_add(s, zero, f);
             ++*zero_pages;
@@ -79,7 +80,6 @@ enum err source_send_dirty(struct source *s, uint64_t *pages, uint64_t *zero_pag
     }
     e = e ? e : zero_flush(s, zero);
     free(zero);
-    bitmap_clear_all(&s->dirty);
     return e;
 }
 

@@ -52,7 +52,7 @@ void source_count_bytes(struct source *s);
 
 /* precopy.c: rounds until the stop policy says now. */
 enum err source_precopy(struct source *s);
-/* Sends every frame of s->dirty as it is now, and clears the set. */
+/* Sends every frame of s->dirty as it is now, and takes it out of the set; after an error some are left in it. */
 enum err source_send_dirty(struct source *s, uint64_t *pages, uint64_t *zero_pages);
 
 /* COMMIT and RUNNING; also from doubt. */
