@@ -128,19 +128,36 @@ static void write_mode(struct vcpu *vcpu)
     show_access_page(vcpu->vm);
 }
 
-/* SDM 25.6.8: the EOI of a level-triggered interrupt is the I/O APIC's business, and exits. */
-static void write_eoi_exits(const struct lapic *lapic)
+/*
+ * SDM 25.6.8: the EOI of a level-triggered interrupt is the I/O APIC's business, and exits; and so does that of the
+ * interrupt for whose end another one waits.
+ */
+static void write_eoi_exits(const struct vcpu *vcpu)
 {
     static const enum vmcs_field fields[] = { EOI_EXIT_BITMAP_0, EOI_EXIT_BITMAP_1, EOI_EXIT_BITMAP_2,
                                               EOI_EXIT_BITMAP_3 };
-    for (unsigned i = 0; i < ARRAY_SIZE(fields); i++)
-        vmcs_write(fields[i], (uint64_t)lapic_trigger_modes(lapic, 2 * i + 1) << 32 | lapic_trigger_modes(lapic, 2 * i));
+    for (unsigned i = 0; i < ARRAY_SIZE(fields); i++) {
+        uint64_t exits = (uint64_t)lapic_trigger_modes(&vcpu->lapic, 2 * i + 1) << 32 |
+                         lapic_trigger_modes(&vcpu->lapic, 2 * i);
+        if (vcpu->awaited_eoi && vcpu->awaited_eoi / 64u == i)
+            exits |= BIT(vcpu->awaited_eoi % 64);
+        vmcs_write(fields[i], exits);
+    }
 }
 
-/* SDM 25.4.2 "Guest Non-Register State", guest interrupt status: RVI in bits 7:0, SVI in bits 15:8. */
-static void write_interrupt_status(const struct lapic *lapic)
+/*
+ * SDM 25.4.2 "Guest Non-Register State", guest interrupt status: RVI in bits 7:0, SVI in bits 15:8. RVI stays 0, but for
+ * what the TPR holds back, of which the processor alone will know when that ends (apicv.h says why).
+ */
+static void write_requests(struct vcpu *vcpu)
 {
-    vmcs_write(GUEST_INTERRUPT_STATUS, (uint64_t)lapic_servicing_vector(lapic) << 8 | lapic_requesting_vector(lapic));
+    uint8_t requesting = lapic_requesting_vector(&vcpu->lapic), servicing = lapic_servicing_vector(&vcpu->lapic);
+    uint8_t awaited = requesting ? servicing : 0, rvi = lapic_held_by_tpr(&vcpu->lapic) ? requesting : 0;
+    vmcs_write(GUEST_INTERRUPT_STATUS, (uint64_t)servicing << 8 | rvi);
+    if (awaited == vcpu->awaited_eoi)
+        return;
+    vcpu->awaited_eoi = awaited;
+    write_eoi_exits(vcpu);
 }
 
 bool vcpu_apic_covers(const struct vcpu *vcpu, uint64_t gpa)
@@ -178,7 +195,7 @@ void vcpu_apic_update(struct vcpu *vcpu)
     if (changed & LAPIC_CHANGED_MODE)
         write_mode(vcpu);
     if (changed & LAPIC_CHANGED_TRIGGERS)
-        write_eoi_exits(&vcpu->lapic);
+        write_eoi_exits(vcpu);
     if (changed & LAPIC_CHANGED_REQUESTS)
-        write_interrupt_status(&vcpu->lapic);
+        write_requests(vcpu);
 }

@@ -3,6 +3,12 @@
  * virtualizes the APIC (SDM Vol. 3C, chapter 30 "APIC Virtualization and Virtual Interrupts"). The registers need no
  * agreement: both work on the same page. What is left is what the VMCS says of them: the mode, which EOIs exit, and
  * the vectors requested and in service (RVI and SVI).
+ *
+ * **Who delivers**: the processor reads and writes the registers, ends services (EOI), keeps priorities, and delivers what
+ * the guest sends to itself, all without an exit. What comes from outside is injected by vmx/inject.c, which is in the
+ * way of these interrupts anyway, and RVI is left alone. It could be handed over as RVI; but Bochs 3.1 delivers a pending
+ * virtual interrupt whenever a physical one arrives, also to a guest with IF = 0, which no kernel survives for long.
+ * The window in which that can happen is now only from a self-IPI with IF = 0 to the next STI.
  */
 #ifndef TELEPOD_APICV_H
 #define TELEPOD_APICV_H
@@ -27,7 +33,7 @@ enum err apicv_create(struct vm *vm);
 void apicv_destroy(struct vm *vm);
 
 /*
- * Does the processor deliver this vCPU's interrupts now? Not while an access to RAM may find the page missing
+ * Does the processor virtualize this vCPU's APIC now? Not while an access to RAM may find the page missing
  * (vm->page_missing): the delivery of an interrupt may then be cut short, and for one that the processor chose by itself
  * Bochs 3.1 does not say which it was: its IDT-vectoring information is left from an earlier event.
  */

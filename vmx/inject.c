@@ -4,8 +4,8 @@
  * the VM-entry interruption information of the next entry, from where the processor either delivers it or hands it back
  * as IDT-vectoring information.
  *
- * A processor with virtual-interrupt delivery takes the APIC's interrupts from the IRR by itself (vmx/apicv.h); all the
- * rest is injected here in both cases.
+ * With APIC virtualization the processor delivers by itself what the guest sends to itself (vmx/apicv.h), from the same
+ * IRR; all the rest is injected here in both cases.
  */
 #include "kernel/arch/msr.h"
 #include "kernel/arch/trap.h"
@@ -94,15 +94,9 @@ static uint32_t take_pic_interrupt(struct vcpu *vcpu)
     return info;
 }
 
-/* Is there an interrupt of the APIC's to be injected here? A processor with virtual-interrupt delivery does it itself. */
-static int apic_interrupt(const struct vcpu *vcpu)
-{
-    return vcpu_uses_apicv(vcpu) ? -1 : lapic_pending_vector(&vcpu->lapic);
-}
-
 static bool interrupt_waits(const struct vcpu *vcpu)
 {
-    return pic_interrupt_waits(vcpu) || apic_interrupt(vcpu) >= 0;
+    return pic_interrupt_waits(vcpu) || lapic_pending_vector(&vcpu->lapic) >= 0;
 }
 
 /* The PIC's first: LINT0 is the processor's INTR pin, and knows no priorities. */
@@ -110,7 +104,7 @@ static uint32_t take_interrupt(struct vcpu *vcpu)
 {
     if (pic_interrupt_waits(vcpu))
         return take_pic_interrupt(vcpu);
-    uint8_t vector = (uint8_t)apic_interrupt(vcpu);
+    uint8_t vector = (uint8_t)lapic_pending_vector(&vcpu->lapic);
     lapic_accept(&vcpu->lapic, vector);
     return event_info(INTERRUPTION_EXTERNAL_INTERRUPT, vector);
 }

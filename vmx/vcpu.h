@@ -68,6 +68,7 @@ struct vcpu {
     bool inject_work;                   /* vcpu_inject has something to look at */
     bool nmi_pending;
     struct vcpu_event event;
+    uint8_t awaited_eoi;                /* whose EOI exits because another interrupt waits for it; 0: none (vmx/apicv.c) */
     bool extint_message;                /* an ExtINT message came: the PIC's next interrupt is for this vCPU */
     uint32_t pic_event;                 /* acknowledged by the PIC and not yet injected, as VM-entry information; 0: none */
     uint32_t activity;                  /* ACTIVITY_ACTIVE; _HLT, _WAIT_FOR_SIPI: waits, outside guest mode */

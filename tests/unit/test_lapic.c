@@ -698,6 +698,20 @@ static void test_requests_for_the_processor(void **state)
     assert_int_equal(lapic_servicing_vector(&apic), 0);
 }
 
+static void test_held_by_tpr(void **state)
+{
+    (void)state;
+    assert_false(lapic_held_by_tpr(&apic));
+    lapic_set_irr(&apic, 0x41, false);
+    assert_false(lapic_held_by_tpr(&apic));
+    wr(TPR, 0x3f);
+    assert_false(lapic_held_by_tpr(&apic));
+    wr(TPR, 0x40);
+    assert_true(lapic_held_by_tpr(&apic));
+    lapic_set_irr(&apic, 0x51, false);
+    assert_false(lapic_held_by_tpr(&apic));
+}
+
 /* The PIC's interrupts: LINT0 as ExtINT, or no APIC in between. */
 static void test_extint(void **state)
 {
@@ -1130,7 +1144,7 @@ int main(void)
         T(test_accept_and_eoi), T(test_one_in_service_one_waiting), T(test_ppr), T(test_tpr_holds_back),
         T(test_illegal_vectors), T(test_software_disable),
         T(test_esr), T(test_error_interrupt), T(test_error_interrupt_masked), T(test_error_interrupt_illegal),
-        T(test_fixed_ipi), T(test_other_ipis), T(test_nmi_while_disabled), T(test_ipi_errors), T(test_level), T(test_requests_for_the_processor), T(test_extint), T(test_cr8), T(test_self_ipi),
+        T(test_fixed_ipi), T(test_other_ipis), T(test_nmi_while_disabled), T(test_ipi_errors), T(test_level), T(test_requests_for_the_processor), T(test_held_by_tpr), T(test_extint), T(test_cr8), T(test_self_ipi),
         T(test_one_shot), T(test_initial_count_zero_stops), T(test_periodic), T(test_periodic_after_a_long_pause),
         T(test_divide), T(test_divide_in_mid_count), T(test_bus_divisor), T(test_masked_timer),
         T(test_one_shot_periodic_switch), T(test_tsc_deadline), T(test_tsc_deadline_writes),

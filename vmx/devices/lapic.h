@@ -140,6 +140,8 @@ bool lapic_put_back(struct lapic *lapic, uint8_t vector);
 /* Highest vectors requested and in service, 0: none. The processor's RVI and SVI (Vol. 3C, 25.4.2). */
 uint8_t lapic_requesting_vector(const struct lapic *lapic);
 uint8_t lapic_servicing_vector(const struct lapic *lapic);
+/* Is the highest requested vector held back by the TPR (and perhaps by what is in service too)? */
+bool lapic_held_by_tpr(const struct lapic *lapic);
 /* Word i (0 .. 7) of the TMR. */
 uint32_t lapic_trigger_modes(const struct lapic *lapic, unsigned i);
 

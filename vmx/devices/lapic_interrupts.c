@@ -131,6 +131,13 @@ uint8_t lapic_servicing_vector(const struct lapic *lapic)
     return (uint8_t)MAX(vector_highest(lapic, REG_ISR), 0);
 }
 
+bool lapic_held_by_tpr(const struct lapic *lapic)
+{
+    uint32_t requested = lapic_requesting_vector(lapic);
+
+    return requested != 0 && (requested & PRIORITY_CLASS_MASK) <= (lapic_get(lapic, REG_TPR) & PRIORITY_CLASS_MASK);
+}
+
 uint32_t lapic_trigger_modes(const struct lapic *lapic, unsigned i)
 {
     return lapic_get(lapic, REG_TMR + i % VECTOR_WORDS);

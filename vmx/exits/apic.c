@@ -14,6 +14,8 @@
 enum exit_action exit_virtualized_eoi(struct vcpu *vcpu)
 {
     lapic_eoi_virtualized(&vcpu->lapic, EOI_VECTOR(vmcs_read(EXIT_QUALIFICATION)));
+    vcpu->lapic.changed |= LAPIC_CHANGED_REQUESTS;
+    vcpu->inject_work = true; /* who waited for this end can come now */
     return EXIT_REENTER;
 }
 
