@@ -11,6 +11,11 @@ from tools.lab.pair import resources, settled
 NOISY_LATE_MS = 20      # six slices of a millisecond each, and some
 
 
+def apic_abuse(fixture: OnePod):
+    for seed in (1, 2, 3):
+        fixture.must_pass("apic_abuse", f"cmdline=\"turns=2000 seed={seed}\"", 50)
+
+
 def triple(fixture: OnePod):
     reason, _ = fixture.run_guest("triple")
     expect("triple fault" in reason and "RIP 0x" in reason, f"reason: {reason!r}")

@@ -11,7 +11,7 @@ from tools.lab.settings import Guest, Machine, Pod
 SETTINGS = Machine(ips=100_000_000)
 IMAGES = ["hello", "clock", "dirtier", "triple", "spin_cli", "outside", "ports", "msrs", "inject", "exceptions", "fpu", "cpuid_bench",
           "hypercall", "control", "virtio_block", "virtio_net", "virtio_console", "virtio_entropy", "virtio_abuse",
-          "virtio_bench"]
+          "virtio_bench", "apic", "apic_abuse", "exit_bench"]
 METRONOME_HZ = 20
 
 
@@ -26,11 +26,12 @@ def bad_files():
 class OnePod:
     directory = places.BUILD / "test/one-pod"
     settings = SETTINGS
+    more = ""                           # of the [pod] section
 
     def __init__(self):
         files = bad_files()
         guests = [Guest(name) for name in IMAGES] + [Guest(name.removesuffix(".elf"), image=name) for name in files]
-        self.pod = make(self.settings, Pod("pod-t", guests, files=files), self.directory)
+        self.pod = make(self.settings, Pod("pod-t", guests, files=files, more=self.more), self.directory)
 
     def start(self):
         self.pod.start()
@@ -99,6 +100,12 @@ class OnePod:
         except LabError as error:
             raise Failure(f"the clock guest beside does not tick any more: {error}") from None
         return oracle.check_clock(log.text(self._ticks_from))
+
+
+class OnePodInSoftware(OnePod):
+    """The same, with the guests' local APICs in software."""
+    directory = places.BUILD / "test/one-pod-in-software"
+    more = "apicv = no\n"
 
 
 def beside_a_clock(test):

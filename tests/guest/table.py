@@ -1,6 +1,6 @@
 """The in-guest tests: what they are called, which machine they want, how long they may take."""
 from tests.guest import behaviour, boots, linux, misdeeds, network, upload, virtio
-from tests.guest.one_pod import OnePod, beside_a_clock
+from tests.guest.one_pod import OnePod, OnePodInSoftware, beside_a_clock
 from tools.lab.suite import Test
 
 
@@ -14,6 +14,11 @@ def on_empty(name, function, seconds=40):
 
 def on_linux(name, function, seconds=40):
     return Test(f"linux/{name}", function, seconds, linux.LinuxPod)
+
+
+def in_software(name, function, seconds=40):
+    """Once more where the processor does not virtualize the APICs."""
+    return Test(f"guest/apicv=no, {name}", beside_a_clock(function), seconds, OnePodInSoftware)
 
 
 TESTS = [
@@ -37,6 +42,15 @@ TESTS = [
     on_pod("code outside of memory", misdeeds.outside("execute")),
     on_pod("every port", misdeeds.ports, 120),
     on_pod("every MSR", misdeeds.msrs, 90),
+    on_pod("local APIC, I/O APIC and PIC", behaviour.apic),
+    on_pod("local APIC, I/O APIC and PIC abused", misdeeds.apic_abuse, 60),
+    on_pod("what exits cost", behaviour.exit_costs),
+    in_software("clock ticks", behaviour.clock),
+    in_software("interrupts, exceptions and NMIs", behaviour.inject, 90),
+    in_software("forbidden control-register values", misdeeds.control),
+    in_software("every MSR", misdeeds.msrs, 90),
+    in_software("local APIC, I/O APIC and PIC", behaviour.apic),
+    in_software("local APIC, I/O APIC and PIC abused", misdeeds.apic_abuse, 60),
     on_pod("forbidden control-register values", misdeeds.control),
     on_pod("VMX instructions and hypercalls", misdeeds.hypercall),
     on_pod("a truncated guest file", misdeeds.bad_file("cut", "truncated")),
