@@ -17,8 +17,6 @@
 #include "vmx/vm_internal.h"
 #include "vmx/vmx.h"
 
-#define FRAMES_BETWEEN_YIELDS 256
-
 /* A slot belongs to a name from reservation to the machine's end; others see the machine once it is whole. */
 static struct slot {
     bool taken;
@@ -188,7 +186,7 @@ static void destroy_vcpu(void *vcpu)
 }
 
 /* Nobody may post to a vCPU whose thread has ended: so all are out of the guest, and devices keep away, before any ends. */
-static void end_vcpus(struct vm *vm)
+void vm_end_vcpus(struct vm *vm)
 {
     vm_hold(vm);
     spinlock_acquire(&vm->device_lock);
@@ -208,7 +206,7 @@ static void free_vm(struct vm *vm)
     uint32_t slot = vm->slot;
     slots[slot].vm = NULL;
     vm_release_watchers(vm);
-    end_vcpus(vm);
+    vm_end_vcpus(vm);
     vm_console_flush(vm);
     vm_virtio_end(vm);
     apicv_destroy(vm);
@@ -243,8 +241,7 @@ static enum err alloc_vm(struct vm **out, const struct guest_config *config, cha
     return OK;
 }
 
-/* Devices and vCPUs at their reset state, for a machine that has its memory and nothing else. */
-static enum err furnish(struct vm *vm, const struct image_plan *plan)
+enum err vm_furnish(struct vm *vm, const struct image_plan *plan)
 {
     vm_policy_default(vm);
     platform_init(vm);
@@ -271,7 +268,7 @@ static enum err build(struct vm **out, const struct guest_config *config, const 
     else
         e = apicv_create(vm);
     if (e == OK)
-        e = furnish(vm, plan);
+        e = vm_furnish(vm, plan);
     if (e != OK)
         snprintf(why, why_size, "%s, while it was made", err_name(e));
     else
@@ -318,57 +315,6 @@ enum err vm_create(struct vm **out, const struct guest_config *config, const str
     vm->state = VM_PAUSED;
     slots[vm->slot].vm = vm;
     *out = vm;
-    return OK;
-}
-
-static enum err zero_ram(struct vm *vm)
-{
-    enum err e = OK;
-    for (uint64_t i = 0; e == OK && i < guest_memory_ram_frames(&vm->memory); i++) {
-        e = guest_memory_fill_frame(&vm->memory, (struct gfn){ i }, NULL);
-        if (i % FRAMES_BETWEEN_YIELDS == 0)
-            thread_yield();
-    }
-    return e;
-}
-
-/* Everything but name, disk and console is made anew. VM_INCOMING keeps the operator's other commands away meanwhile. */
-enum err vm_restart(struct vm *vm, const struct vm_files *files, char *why, size_t why_size)
-{
-    struct image_request request = vm_image_request(&vm->config, files);
-    const struct vm_file no_disk = { 0 };
-    struct image_plan plan;
-    char problem[VM_REASON_MAX] = "";
-    if (vm->state != VM_HALTED || vm->teleporting) {
-        snprintf(why, why_size, "it is %s", vm->teleporting ? "being teleported" : vm_state_name(vm->state));
-        return ERR_STATE;
-    }
-    enum err e = image_plan_make(&plan, &request, problem, sizeof problem);
-    if (e != OK) {
-        snprintf(why, why_size, "image %s: %s", vm->config.image, problem);
-        return e;
-    }
-    vm->state = VM_INCOMING;
-    end_vcpus(vm);
-    vm_virtio_end(vm);
-    vm->virtio = (struct vm_virtio){ 0 };
-    vm->platform_deadline = UINT64_MAX;
-    vm->pic_output = false;
-    e = zero_ram(vm);
-    e = e ? e : furnish(vm, &plan);
-    e = e ? e : vm_load(vm, &plan, &request, &no_disk);
-    if (e != OK)
-        snprintf(why, why_size, "%s, while it was made anew; its disk is kept", err_name(e));
-    else
-        e = vm_virtio_start(vm, false, why, why_size);
-    vm_release(vm); /* end_vcpus holds it */
-    if (e != OK) {
-        vm->state = VM_HALTED;
-        return e;
-    }
-    vm->reason[0] = '\0';
-    vm->state = VM_PAUSED;
-    vm_notify_watchers(vm);
     return OK;
 }
 

@@ -21,6 +21,11 @@ void vm_release_watchers(struct vm *vm);
 /* The guest touched something that does not answer; `what` says so, up to its number: "nothing answers at port". */
 void vm_note_stray(struct vm *vm, struct vm_strays *strays, const char *what, uint64_t number);
 
+/* Devices and vCPUs at their reset state, for a machine that has its memory; the opposite, which leaves it held. */
+struct image_plan;
+enum err vm_furnish(struct vm *vm, const struct image_plan *plan);
+void vm_end_vcpus(struct vm *vm);
+
 void vm_policy_default(struct vm *vm);                  /* the policy that this host gives a new guest */
 /* The machine does not run: */
 void vm_clock_start(struct vm *vm);                     /* multiplier for guest_tsc_hz; the TSC starts at 0 now */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "tools/telepod/connection.h"
+#include "tools/telepod/command_line.h"
 #include "tools/telepod/field.h"
 #include "tools/telepod/follow.h"
 #include "tools/telepod/pods.h"
@@ -19,7 +20,6 @@
 #define DEFAULT_SILENCE_S 60
 #define SILENCE_MAX_S 86400
 #define MS_PER_S 1000
-#define LINE_MAX_BYTES 1024         /* what a pod accepts */
 
 enum status { STATUS_OK = 0, STATUS_REFUSED = 1, STATUS_FAILED = 2 };
 
@@ -46,77 +46,7 @@ struct client {
     const struct upload *upload;    /* NULL: the command is another */
 };
 
-/* ---- the command line to the pod ---------------------------------------------------------------------------------- */
-
-struct text {
-    char bytes[LINE_MAX_BYTES + 8];
-    size_t used;
-    bool overflow;
-};
-
-static void put(struct text *t, const char *bytes, size_t size)
-{
-    if (size > LINE_MAX_BYTES - t->used) {
-        t->overflow = true;
-        return;
-    }
-    memcpy(t->bytes + t->used, bytes, size);
-    t->used += size;
-    t->bytes[t->used] = '\0';
-}
-
-static void put_escaped(struct text *t, const char *word)
-{
-    char escaped[8];
-
-    put(t, "\"", 1);
-    for (; *word; word++) {
-        unsigned char c = (unsigned char)*word;
-
-        if (c == '"' || c == '\\')
-            snprintf(escaped, sizeof(escaped), "\\%c", c);
-        else if (c >= ' ' && c <= '~')
-            snprintf(escaped, sizeof(escaped), "%c", c);
-        else
-            snprintf(escaped, sizeof(escaped), "\\x%02x", c);
-        put(t, escaped, strlen(escaped));
-    }
-    put(t, "\"", 1);
-}
-
-/* A word of the shell becomes a word of the pod's: quoted where it must be, with key= in front of the quotes. */
-static void put_word(struct text *t, const char *word)
-{
-    const char *equals = strchr(word, '=');
-    size_t key = equals ? (size_t)(equals - word) + 1 : 0;
-    bool plain = *word != '\0';
-
-    for (const char *c = word; *c; c++)
-        plain = plain && *c > ' ' && *c <= '~' && *c != '"' && *c != '\\';
-    if (t->used)
-        put(t, " ", 1);
-    if (plain) {
-        put(t, word, strlen(word));
-        return;
-    }
-    put(t, word, key);
-    put_escaped(t, word + key);
-}
-
-/* One shell word is taken as a whole command line; it is what people paste. */
-static bool build_line(const struct client *client, struct text *line)
-{
-    *line = (struct text){ .used = 0 };
-    if (client->word_count == 1)
-        put(line, client->words[0], strlen(client->words[0]));
-    for (int i = 0; i < client->word_count && client->word_count > 1; i++)
-        put_word(line, client->words[i]);
-    if (line->overflow)
-        fprintf(stderr, "telepod: the command is longer than %d bytes\n", LINE_MAX_BYTES);
-    else if (!line->used)
-        fputs("telepod: the command is empty\n", stderr);
-    return !line->overflow && line->used;
-}
+/* ---- what is wanted ------------------------------------------------------------------------------------------------ */
 
 static const char *find_word(const struct client *client, const char *prefix)
 {
@@ -243,7 +173,7 @@ static enum status run_console(const struct client *client)
 static enum status run_upload(const struct client *client)
 {
     struct client uploading = *client;
-    char line[LINE_MAX_BYTES];
+    char line[COMMAND_LINE_ROOM];
     struct upload upload;
     enum status status = STATUS_FAILED;
 
@@ -268,13 +198,13 @@ static enum status run_upload(const struct client *client)
 
 static enum status run(const struct client *client)
 {
-    struct text line;
+    char line[COMMAND_LINE_ROOM];
 
     if (wants_console(client))
         return run_console(client);
     if (!strcmp(client->words[0], "upload"))
         return run_upload(client);
-    return build_line(client, &line) ? run_line(client, line.bytes) : STATUS_FAILED;
+    return command_line_build(line, client->words, client->word_count) ? run_line(client, line) : STATUS_FAILED;
 }
 
 /* ---- options ------------------------------------------------------------------------------------------------------ */
