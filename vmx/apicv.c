@@ -108,6 +108,8 @@ static void show_access_page(struct vm *vm)
     spinlock_release(&vm->device_lock);
     for (uint32_t i = 0; changed && i < vm->vcpu_count; i++)
         vcpu_notify(vm->vcpus[i]);
+    if (changed)
+        vmx_invalidate_ept(ept_pointer(&vm->memory.ept)); /* here at once: its slice goes on */
 }
 
 /* The TPR, which is CR8: in the page, or by exits. */

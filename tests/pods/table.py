@@ -1,5 +1,5 @@
 """The two-pod tests: what they are called, which pair they want, how long they may take."""
-from tests.pods import cold, console, failures, hostile, intruders, lan, lan_linux, machines, moves, others, virtio
+from tests.pods import cold, console, failures, hostile, intruders, lan, lan_linux, machines, moves, others, smp_linux, virtio
 from tests.pods.lan_pods import LanPods
 from tests.pods.two_pods import TwoPods
 from tools.lab import wire
@@ -82,4 +82,5 @@ TESTS = [
     pair("a guest on the second CPU", moves.second_cpu, 120, others.TwoCpus),
     pair("two vCPUs on two CPUs", moves.several_vcpus(2), 120, others.TwoCpus),
     pair("four vCPUs on two CPUs", moves.several_vcpus(4), 120, others.TwoCpus),
+    pair("Linux with two vCPUs under stress-ng", smp_linux.under_stress, 400, smp_linux.LinuxOnTwoCpus),
 ]

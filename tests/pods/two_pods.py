@@ -16,7 +16,10 @@ class TwoPods(Pair):
     other_settings = None
 
     def __init__(self):
-        super().__init__(self.settings, [Guest(name) for name in GUESTS], self.directory, self.other_settings)
+        super().__init__(self.settings, self.make_guests(), self.directory, self.other_settings)
+
+    def make_guests(self):
+        return [Guest(name) for name in GUESTS]
 
     def start(self):
         super().start()

@@ -103,10 +103,10 @@ static void commit(void)
     }
 }
 
-typedef void jump(struct __jmp_buf_tag *env, int value) __attribute__((noreturn));
+typedef void (*jump)(struct __jmp_buf_tag *env, int value) __attribute__((noreturn));
 
 /* `real` keeps what `name` is in the C library: every exception and every VM exit comes here. */
-static void __attribute__((noreturn)) commit_and_jump(jump **real, const char *name, struct __jmp_buf_tag *env, int value)
+static void __attribute__((noreturn)) commit_and_jump(jump *real, const char *name, struct __jmp_buf_tag *env, int value)
 {
     if (!*real) {
         void *found = dlsym(RTLD_NEXT, name);
@@ -122,14 +122,14 @@ static void __attribute__((noreturn)) commit_and_jump(jump **real, const char *n
 void __longjmp_chk(struct __jmp_buf_tag *env, int value) __attribute__((noreturn));
 void __longjmp_chk(struct __jmp_buf_tag *env, int value)
 {
-    static jump *real;
+    static jump real;
 
     commit_and_jump(&real, "__longjmp_chk", env, value);
 }
 
-void longjmp(struct __jmp_buf_tag *env, int value)
+void longjmp(struct __jmp_buf_tag env[1], int value)
 {
-    static jump *real;
+    static jump real;
 
     commit_and_jump(&real, "longjmp", env, value);
 }

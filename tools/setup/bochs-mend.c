@@ -7,8 +7,8 @@
  * function is exported, so it can be asked for known answers before the emulation starts, and where it errs
  * its first bytes are overwritten by a jump to the one below. A right one is left alone.
  *
- * With TELEPOD_IDIV_CHECK in the environment Bochs only says "idiv: right" or "idiv: mended", on a second line
- * "smp: " and the verdict of bochs-mend-smp.c, and ends with status 0. A Bochs that does not export the function cannot be asked, and says nothing of the kind.
+ * With TELEPOD_IDIV_CHECK in the environment Bochs only says "idiv: right" or "idiv: mended", then "smp: " and
+ * "virtual interrupts: " with the verdicts of the other mends, and ends with status 0. A Bochs that does not export the function cannot be asked, and says nothing of the kind.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -92,7 +92,7 @@ __attribute__((constructor)) static void mend(void)
     int only_check = getenv("TELEPOD_IDIV_CHECK") != NULL;
     void *found = dlsym(RTLD_DEFAULT, LONG_IDIV_SYMBOL);
     long_idiv_fn *idiv;
-    const char *verdict = "right", *smp = bochs_mend_smp();
+    const char *verdict = "right", *smp = bochs_mend_smp(), *interrupt = bochs_mend_interrupt();
 
     if (!found)
         return; /* bxhub, or the shell of a wrapper script */
@@ -105,7 +105,7 @@ __attribute__((constructor)) static void mend(void)
         }
     }
     if (only_check) {
-        printf("idiv: %s\nsmp: %s\n", verdict, smp);
+        printf("idiv: %s\nsmp: %s\nvirtual interrupts: %s\n", verdict, smp, interrupt);
         fflush(stdout);
         _exit(0);
     }

@@ -16,7 +16,7 @@ suites="forky sid"
 wanted="bochs vgabios libc6 libgcc-s1 libstdc++6 libltdl7 libreadline8t64 libtinfo6"
 libdir=usr/lib/x86_64-linux-gnu
 # Changes with this script or the mend, so that an edited one is not mistaken for done.
-mends="$here/bochs-mend.c $here/bochs-mend-smp.c"
+mends="$here/bochs-mend.c $here/bochs-mend-smp.c $here/bochs-mend-interrupt.c"
 recipe=$(cat "$here"/bochs.sh "$here"/bochs-mend* | cksum)
 
 # works PREFIX: the launcher starts, knows the processor that the lab asks for, and divides right.
