@@ -4,6 +4,7 @@ import threading
 import time
 
 from tests.guest.one_pod import OnePod
+from tools.lab import linux
 from tools.lab.errors import expect, expect_equal
 
 DISK = "memory=4M disk_size=4M devices=block"
@@ -75,7 +76,41 @@ def abuse(fixture: OnePod):
     expect("virtio_abuse: 4 devices survived\n" in text, f"it said {text[-300:]!r}")
 
 
+def same_mac(fixture: OnePod):
+    """A second guest with the MAC address of the first is refused; after the first has gone it may start."""
+    start = "image=virtio_net.elf memory=4M devices=net mac=02:00:00:00:00:77 cmdline=\"role=echo count=0\""
+    fixture.must(f"start first {start}")
+    fixture.pod.control.must_fail(f"start second {start}", ["02:00:00:00:00:77"])
+    fixture.must("stop first")
+    fixture.must(f"start second {start}")
+    fixture.must("stop second")
+
+
 def kick(fixture: OnePod):
     text = fixture.must_pass("virtio_bench", "memory=4M devices=entropy")
     found = re.search(r"virtio_kick instructions_per_exit (\d+)", text)
     expect(found and int(found[1]) <= KICK_LIMIT, f"a kick costs more than {KICK_LIMIT} instructions: {text!r}")
+
+
+def linux_drivers(words, interrupts):
+    """Linux's own drivers: a disk that keeps what is written, random numbers, the console, the network; by these interrupts."""
+    def test(fixture):
+        start = fixture.pod.com2.log.position
+        fixture.pod.control.must(f"start drivers image={linux.KERNEL} initrd={linux.INITRD} memory=96M console=com2 disk_size=16M "
+                                 f"devices=net,block,console,entropy cmdline=\"{linux.CONSOLE} quiet {words}\"")
+        try:
+            shell = linux.Shell(fixture.pod, "drivers", start)
+            shell.wait()
+            shell.run("for i in 1 2 3 4 5 6 7 8 9; do ip -4 address show dev eth0 | grep -q inet && break; sleep 1; done; "
+                      "ping -c 3 10.0.2.2", 60)
+            expect("telepod-disk" in shell.run("cat /sys/block/vda/serial"), "the disk has no name")
+            shell.run("head -c 200000 /dev/hwrng > /tmp/random && dd if=/tmp/random of=/dev/vda conv=fsync 2> /dev/null", 60)
+            shell.run("echo 3 > /proc/sys/vm/drop_caches; head -c 200000 /dev/vda | cmp - /tmp/random", 60)
+            shell.run("gzip -c /tmp/random > /tmp/packed; [ $(wc -c < /tmp/packed) -gt 200000 ]", 60)
+            expect("spoken by hvc0" in shell.run("echo spoken by hvc0 > /dev/hvc0; sleep 1"), "the virtio console is silent")
+            lines = [line for line in shell.run("cat /proc/interrupts").split("\n") if "virtio" in line]
+            expect(lines and all(interrupts in line for line in lines), f"interrupts: {lines}")
+        finally:
+            fixture.pod.control.call("stop drivers")
+
+    return test
