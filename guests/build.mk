@@ -9,7 +9,7 @@ BUILD ?= build
 GUEST_NAMES   := hello clock dirtier net_echo
 GUEST_TESTS   := triple spin_cli outside ports msrs exceptions inject fpu cpuid_bench hypercall control smp zeros chatter
 GUEST_TESTS   += virtio_block virtio_net virtio_console virtio_entropy virtio_abuse virtio_bench
-GUEST_TESTS   += exit_bench apic apic_abuse
+GUEST_TESTS   += exit_bench apic apic_abuse pc
 GUEST_SOURCES_tests/smp := guests/tests/smp.c guests/lib/smp.c
 GUEST_SOURCES_dirtier := $(addprefix guests/dirtier/, main.c pattern.c truth.c)
 

@@ -59,6 +59,16 @@ def outside(access):
     return test
 
 
+def pc_devices(fixture: OnePod):
+    fixture.must_pass("pc", "devices=net,entropy,console", 40)
+
+
+def refused_instruction(fixture: OnePod):
+    reason, text = fixture.run_guest("pc", "cmdline=end=refused", 40)
+    expect("not emulated" in reason and "0xfec00010" in reason and " ff 30 " in reason,
+           f"reason: {reason!r}; the guest said {text[-200:]!r}")
+
+
 def ports(fixture: OnePod):
     fixture.must_pass("ports", "", 110)
 

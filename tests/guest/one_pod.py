@@ -11,7 +11,7 @@ from tools.lab.settings import Guest, Machine, Pod
 SETTINGS = Machine(ips=100_000_000)
 IMAGES = ["hello", "clock", "dirtier", "triple", "spin_cli", "outside", "ports", "msrs", "inject", "exceptions", "fpu", "cpuid_bench",
           "hypercall", "control", "virtio_block", "virtio_net", "virtio_console", "virtio_entropy", "virtio_abuse",
-          "virtio_bench", "apic", "apic_abuse", "exit_bench"]
+          "virtio_bench", "apic", "apic_abuse", "exit_bench", "pc"]
 METRONOME_HZ = 20
 
 

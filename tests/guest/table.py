@@ -41,6 +41,8 @@ TESTS = [
     on_pod("a read outside of memory", misdeeds.outside("read")),
     on_pod("code outside of memory", misdeeds.outside("execute")),
     on_pod("every port", misdeeds.ports, 120),
+    on_pod("a PC's devices, used and misused", misdeeds.pc_devices, 60),
+    on_pod("an instruction that devices do not understand", misdeeds.refused_instruction, 60),
     on_pod("every MSR", misdeeds.msrs, 90),
     on_pod("local APIC, I/O APIC and PIC", behaviour.apic),
     on_pod("local APIC, I/O APIC and PIC abused", misdeeds.apic_abuse, 60),
