@@ -2,6 +2,7 @@
  * The workload of the Linux guest: counts, and checks itself all the time, so that the guest is its own witness.
  *
  *   workload [pages=2048] [rate=32] [check=64] [period=10000] [report=1000] [count=0] [spin]
+ *   workload flat
  *   workload ticks
  *
  * `pages` of 4 KiB hold what follows from their number and their generation. Every `period` microseconds `rate` of them
@@ -17,6 +18,8 @@
  * What must hold: the TSC, CLOCK_MONOTONIC and CLOCK_REALTIME never run backwards, and TSC and CLOCK_MONOTONIC agree on
  * how much time has passed, within DRIFT_PPM. What does not hold is told at once in a line with WRONG, and counted. With
  * count=N it ends after N lines with a verdict, `workload: pass` or `workload: FAIL`.
+ *
+ * `workload flat` does what guests/dirtier does, for comparisons: each 10 ms it writes one page of 256 and sends one letter.
  *
  * `workload ticks` prints the TSC now, and the word ticks.start=N of the kernel's command line (0: none).
  */
@@ -263,6 +266,24 @@ static int print_ticks(void)
     return 0;
 }
 
+/* One page of FLAT_PAGES and one letter each FLAT_PERIOD_US; the clock decides, so that no tick is lost to the printing. */
+static _Noreturn void flat(void)
+{
+    enum { FLAT_PAGES = 256, FLAT_PERIOD_US = 10000 };
+    static uint8_t pages[FLAT_PAGES][PAGE];
+    uint64_t due = clock_us(CLOCK_MONOTONIC);
+
+    setvbuf(stdout, NULL, _IONBF, 0);
+    for (uint64_t tick = 0;; tick++) {
+        pages[tick % FLAT_PAGES][tick % PAGE]++;
+        putchar((int)('a' + tick % 26));
+        if (tick % 26 == 25)
+            putchar('\n');
+        due += FLAT_PERIOD_US;
+        wait_sleeping(due);
+    }
+}
+
 static void prepare(void)
 {
     memory = mmap(NULL, options.pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -285,6 +306,8 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc == 2 && strcmp(argv[1], "ticks") == 0)
         return print_ticks();
+    if (argc == 2 && strcmp(argv[1], "flat") == 0)
+        flat();
     for (int i = 1; i < argc; i++)
         if (!read_option(argv[i]))
             return 1;
