@@ -48,18 +48,6 @@ void platform_update_lines(struct vm *vm)
     set_line(vm, LINE_SCI, acpi_pm_interrupt(&platform->pm));
 }
 
-bool platform_press_power_button(struct vm *vm)
-{
-    spinlock_acquire(&vm->device_lock);
-    bool live = vm_devices_live(vm);
-    if (live) {
-        acpi_pm_press_power_button(&vm->platform.pm);
-        platform_update_lines(vm);
-    }
-    spinlock_release(&vm->device_lock);
-    return live;
-}
-
 /* ---- clocks ---- */
 
 uint64_t platform_next_deadline(const struct vm *vm)

@@ -63,8 +63,6 @@ uint32_t platform_parts(struct platform *platform, const struct guest_config *co
 
 /* A device's state was changed by others than the bus: its interrupt lines follow. device_lock is held. */
 void platform_update_lines(struct vm *vm);
-/* The operator asks the guest politely to power itself off. Any CPU; takes device_lock. False: it does not run. */
-bool platform_press_power_button(struct vm *vm);
 
 /* The next machine time at which platform_advance has something to do; UINT64_MAX: never. device_lock is held. */
 uint64_t platform_next_deadline(const struct vm *vm);
