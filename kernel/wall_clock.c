@@ -14,7 +14,7 @@ enum { SECOND = 0, MINUTE = 2, HOUR = 4, DAY = 7, MONTH = 8, YEAR = 9, REGISTER_
 #define B_BINARY 0x04
 #define B_24_HOURS 0x02
 #define HOUR_PM 0x80
-#define CENTURY_BEGINS 2000     /* the century byte has no fixed place: its two digits count from here */
+#define PIVOT 70                /* the century byte has no fixed place: years 70 to 99 are 19.., the others 20.. */
 #define WAIT_MS 1100
 #define READINGS_MAX 5
 
@@ -38,6 +38,11 @@ static uint32_t decode_hour(uint8_t value, uint8_t b)
     return decode(value & (uint8_t)~HOUR_PM, b) % 12 + (value & HOUR_PM ? 12 : 0);
 }
 
+static uint32_t full_year(uint32_t two_digits)
+{
+    return two_digits + (two_digits < PIVOT ? 2000 : 1900);
+}
+
 static struct date read_date(void)
 {
     uint8_t b = read_byte(REGISTER_B);
@@ -45,7 +50,7 @@ static struct date read_date(void)
     while ((read_byte(REGISTER_A) & A_UPDATE_IN_PROGRESS) && time_now() < end)
         pause();
     return (struct date){
-        .year = CENTURY_BEGINS + decode(read_byte(YEAR), b), .month = decode(read_byte(MONTH), b),
+        .year = full_year(decode(read_byte(YEAR), b)), .month = decode(read_byte(MONTH), b),
         .day = decode(read_byte(DAY), b), .hour = decode_hour(read_byte(HOUR), b),
         .minute = decode(read_byte(MINUTE), b), .second = decode(read_byte(SECOND), b),
     };
