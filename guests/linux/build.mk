@@ -23,10 +23,10 @@ $(LINUX_KERNEL): $(LINUX_PACKAGES)/versions
 $(MEMTEST): $(LINUX_PACKAGES)/versions
 	@mkdir -p $(@D) && cp $(LINUX_PACKAGES)/memtest86+/boot/memtest86+x64.bin $@
 
-$(LINUX_OUT)/workload: guests/linux/workload.c guests/linux/build.mk
+$(LINUX_OUT)/workload: guests/linux/workload.c guests/linux/probes.c guests/linux/probes.h guests/linux/build.mk
 	@mkdir -p $(@D)
 	@echo "  CC      $@"
-	@gcc -std=gnu11 -O2 -static -s -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -o $@ $<
+	@gcc -std=gnu11 -O2 -static -s -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -I. -o $@ $(filter %.c,$^)
 
 $(LINUX_INITRD): $(LINUX_FILES) $(LINUX_OUT)/workload $(LINUX_PACKAGES)/versions
 	@echo "  INITRD  $@"

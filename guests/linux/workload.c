@@ -4,6 +4,7 @@
  *   workload [pages=2048] [rate=32] [check=64] [period=10000] [report=1000] [count=0] [spin]
  *   workload flat
  *   workload ticks
+ *   workload probes
  *
  * `pages` of 4 KiB hold what follows from their number and their generation. Every `period` microseconds `rate` of them
  * are checked whole and written with their next generation, and `check` others are checked. Every `report` milliseconds
@@ -20,6 +21,7 @@
  * count=N it ends after N lines with a verdict, `workload: pass` or `workload: FAIL`.
  *
  * `workload flat` does what guests/dirtier does, for comparisons: each 10 ms it writes one page of 256 and sends one letter.
+ * `workload probes` answers an observer's probes (probes.c).
  *
  * `workload ticks` prints the TSC now, and the word ticks.start=N of the kernel's command line (0: none).
  */
@@ -32,6 +34,7 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <x86intrin.h>
+#include "guests/linux/probes.h"
 
 #define PAGE 4096
 #define WORDS (PAGE / sizeof(uint64_t))
@@ -308,6 +311,8 @@ int main(int argc, char **argv)
         return print_ticks();
     if (argc == 2 && strcmp(argv[1], "flat") == 0)
         flat();
+    if (argc == 2 && strcmp(argv[1], "probes") == 0)
+        return probes_run(find_tsc_khz());
     for (int i = 1; i < argc; i++)
         if (!read_option(argv[i]))
             return 1;

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 
+from tests.pods import lan
 from tests.pods.lan_pods import LanPods
 from tools.lab import children, linux
 from tools.lab.errors import Failure, expect, expect_equal
@@ -22,7 +23,7 @@ FACTOR, MODULUS = 2654435761, 10**10        # of /cgi-bin/slow (guests/linux/roo
 
 class LinuxPods(LanPods):
     directory = LanPods.directory.parent / "lan-linux"
-    settings = Machine(ips=50_000_000)
+    settings = Machine(ips=25_000_000)         # both are busy: what the host can hold
 
     def make_guests(self):
         linux.built()
@@ -101,11 +102,14 @@ def resets(frames):
             and frame.data[47] & TCP_RST]
 
 
-def boot(pods):
-    """The guest, with the address that the host's DHCP server gave it."""
+PROBES = 'cmdline="console=ttyS0,115200 quiet work=probes"'
+
+
+def boot(pods, options=""):
+    """Starts the guest; the address that the host's DHCP server gave it."""
     pods.clear()
     start = pods.a.com2.log.position
-    pods.a.control.must("start linux")
+    pods.a.control.must(f"start linux {options}".strip())
     found = pods.a.com2.log.wait_for(r"guest: address ([\d.]+)/\d+", linux.BOOT_SECONDS + LEASE_SECONDS, start, pods.a.alive)
     return found[1]
 
@@ -147,4 +151,12 @@ def ten_times(pods: LinuxPods):
     expect(received > 0.8 * sent, f"{sent} pings, {received} answers")
     linux.type_text(source, "linux", "touch /tmp/enough\n")
     print(f"download: {download.check()} lines, all right", flush=True)
+    pods.clear()
+
+
+def witnesses(pods: LinuxPods):
+    """A program in the guest answers probes, and watches the TSC."""
+    address = boot(pods, PROBES)
+    expect_equal(pods.ping(address), 5, "answers to five pings")
+    lan.agree(lan.testimonies(pods, address, "linux"))
     pods.clear()

@@ -74,6 +74,7 @@ TESTS = [
     pair("lan: a guest with another's address is not heard", lan.impostor, fixture=LanPods),
     pair("lan: a guest that floods", lan.flood, fixture=LanPods),
     pair("lan: three witnesses agree", lan.witnesses, 120, LanPods),
+    pair("lan: three witnesses agree about Linux", lan_linux.witnesses, 400, lan_linux.LinuxPods),
     pair("lan: Linux keeps its connections across ten moves", lan_linux.ten_times, 600, lan_linux.LinuxPods),
     pair("a disk travels with its guest", machines.disk_travels),
     pair("a guest that has ended moves", machines.ended),
