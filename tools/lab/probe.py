@@ -19,7 +19,7 @@ class Answer:
     number: int             # of the question
     tsc: int                # of the guest, as it answered
     tsc_hz: int
-    gap_begin: int          # TSC: the longest time for which the guest was not there
+    gap_begin: int          # TSC: the longest time since the last answer for which the guest was not there
     gap_end: int
     answers: int            # ever given
 
@@ -47,7 +47,8 @@ def questions(frames):
 
 
 class Prober:
-    """Asks `address` every `interval` seconds from start() to stop()."""
+    """Asks `address` every `interval` seconds from start() to stop(). Each question asks for a new count: an answer tells the
+    longest gap since the answer before it."""
 
     def __init__(self, lan, address, interval=0.004):
         with lan.host.inside():
@@ -56,7 +57,6 @@ class Prober:
         self._to = (address, PORT)
         self._interval = interval
         self._number = 0
-        self._new_count = False
         self._running = False
 
     def start(self):
@@ -65,18 +65,12 @@ class Prober:
         self._thread.start()
         return self
 
-    def new_count(self):
-        """The guest forgets its longest gap once it has answered the next question, which is sent twice against loss."""
-        self._new_count = 2
-
     def _ask(self):
         due = time.monotonic()
         while self._running:
-            flags = NEW_COUNT if self._new_count else 0
-            self._new_count = max(0, self._new_count - 1)
             self._number += 1
             try:
-                self._socket.sendto(FORMAT.pack(MAGIC, self._number, flags, 0, 0, 0, 0, 0, 0), self._to)
+                self._socket.sendto(FORMAT.pack(MAGIC, self._number, NEW_COUNT, 0, 0, 0, 0, 0, 0), self._to)
             except OSError:
                 pass                    # no neighbour yet, or a full queue: it counts as a question that was not asked
             try:

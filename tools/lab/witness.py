@@ -2,7 +2,8 @@
 
   pods      the flight record: from the pause on the source to the first entry on the target, by the pods' TSCs, whose offset
             they measured in-band;
-  guest     its own longest gap between two reads of its TSC that follow each other;
+  guest     its own longest gap between two reads of its TSC that follow each other, from its last answer before to its first
+            answer after the move;
   outside   the observer's kernel clock, between an answer that came through the source's port and one through the target's.
 
 An observer cannot see the guest stop: he sees the last answer before it and the first one after it, with the guest running
@@ -15,16 +16,12 @@ of the answers within WINDOW on each side the one is taken that travelled least,
 jitter of the fastest. `raw`, last answer to first answer as it was heard, stands beside it. Pure."""
 from dataclasses import dataclass
 
-from .errors import Failure, LabError
+from .errors import Failure
 
 WINDOW_NS = 150_000_000
 SLACK_US = 1000             # between the gap and the answers next to it, which the guest gave a moment earlier or later
 LIMIT_US = 5000
 LIMIT_SHARE = 0.05
-
-
-class Unsteady(LabError):
-    """The machines' time did not keep up with the host's: this run says nothing."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +32,7 @@ class Testimony:
     raw_us: float           # last answer to first answer
     lost: int               # questions without an answer
     drift_us: float         # how far the fastest answers of a quiet time scatter: the observer's own error
+    elsewhere_us: float     # the guest's longest gap besides: while it was copied, or began to run on the target
 
     @property
     def disagreement_us(self):
@@ -48,7 +46,7 @@ class Testimony:
     def line(self):
         return (f"{self.pods_us / 1000:8.2f} {self.guest_us / 1000:8.2f} {self.outside_us / 1000:8.2f} ms   disagree by "
                 f"{self.disagreement_us / 1000:6.2f} ms   (heard: {self.raw_us / 1000:7.2f} ms without an answer, {self.lost} "
-                f"questions lost)")
+                f"lost; the guest's next longest gap: {self.elsewhere_us / 1000:.2f} ms)")
 
 
 HEADER = "    pods    guest  outside"
@@ -92,27 +90,31 @@ def scatter_us(answers):
     return (max(best) - min(best)) / 1000 if best else 0
 
 
-def longest_gap(before, after):
-    """(begin, end) of the guest's own longest gap, as the answers after the move tell it; it must be the move's."""
-    last, first = before[-1], after[0]
-    slack = SLACK_US * first.tsc_hz // 10**6
-    begin, end = first.gap_begin, first.gap_end
-    if not (last.tsc - slack <= begin <= end <= first.tsc + slack):
-        raise Failure(f"the guest's longest gap, {(end - begin) * 1000 / first.tsc_hz:.2f} ms, was not at the move but "
-                      f"{(last.tsc - begin) * 1000 / first.tsc_hz:.2f} ms before its last answer on the source")
-    return begin, end
+def move_gap(before, after):
+    """The answer that tells of the move: of those within WINDOW after it, the one with the longest gap, which must lie behind
+    the last answer on the source. Not always the first one: an answer given just before the pause may have travelled along
+    in the guest's send queue, and leave it on the target."""
+    near = [a for a in after if a.when - after[0].when <= WINDOW_NS]
+    told = max(near, key=lambda a: a.gap_end - a.gap_begin)
+    slack = SLACK_US * told.tsc_hz // 10**6
+    if not (before[-1].tsc - slack <= told.gap_begin <= told.gap_end <= told.tsc):
+        raise Failure(f"the guest tells of a gap, {(told.gap_end - told.gap_begin) * 1000 / told.tsc_hz:.2f} ms, that began "
+                      f"{(before[-1].tsc - told.gap_begin) * 1000 / told.tsc_hz:.2f} ms before its last answer on the source")
+    return told
 
 
 def testify(flight, answers, questions, source, target):
     before, after = split(answers, source, target)
-    begin, end = longest_gap(before, after)
+    told = move_gap(before, after)
     near_before = [a for a in before if before[-1].when - a.when <= WINDOW_NS]
-    near_after = [a for a in after if a.when - after[0].when <= WINDOW_NS]
+    # Answers that were given before the pause, and heard after it, tell nothing of the time between.
+    near_after = [a for a in after if a.tsc >= told.tsc and a.when - after[0].when <= 2 * WINDOW_NS]
     i, j = fastest(near_before), fastest(near_after)
-    ran = (begin - i.tsc) + (j.tsc - end)
+    ran = (told.gap_begin - i.tsc) + (j.tsc - told.gap_end)
     heard = {a.number for a in answers}
-    return Testimony(pods_us=flight["downtime_us"], guest_us=(end - begin) * 1e6 / i.tsc_hz,
+    return Testimony(pods_us=flight["downtime_us"], guest_us=(told.gap_end - told.gap_begin) * 1e6 / i.tsc_hz,
                      outside_us=(j.when - i.when) / 1000 - ran * 1e6 / i.tsc_hz,
                      raw_us=(after[0].when - before[-1].when) / 1000,
                      lost=sum(number not in heard for _, number in questions),
-                     drift_us=max(scatter_us(near_before), scatter_us(near_after)))
+                     drift_us=max(scatter_us(near_before), scatter_us(near_after)),
+                     elsewhere_us=max((a.gap_end - a.gap_begin) * 1e6 / a.tsc_hz for a in (*before, *after) if a is not told))
