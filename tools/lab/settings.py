@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass, field, replace
 
 # A pod whose clock stepped by more than this against the other's during a teleport was held up by the host.
 CLOCK_STEP_US = 5000
+# Virtual over host time: outside of this, the host did not keep up.
+CLOCK_RATIO = (0.97, 1.03)
 
 
 @dataclass(frozen=True)
