@@ -241,6 +241,22 @@ enum err guest_memory_store16(struct guest_memory *memory, struct gpa gpa, uint1
     return OK;
 }
 
+bool guest_memory_exchange(struct guest_memory *memory, struct gpa gpa, uint64_t old, uint64_t new, size_t size)
+{
+    uint32_t old32 = (uint32_t)old;
+    uint64_t offset = gpa_to_ram(gpa);
+    if (gpa.raw % size != 0 || !guest_memory_contains(memory, gpa, size))
+        return false;
+    void *word = byte_at(memory, offset);
+    bool done = size == sizeof(uint64_t)
+                    ? __atomic_compare_exchange_n((uint64_t *)word, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)
+                    : __atomic_compare_exchange_n((uint32_t *)word, &old32, (uint32_t)new, false, __ATOMIC_SEQ_CST,
+                                                  __ATOMIC_RELAXED);
+    if (done)
+        mark_written(memory, offset >> PAGE_SHIFT, offset >> PAGE_SHIFT);
+    return done;
+}
+
 enum err guest_memory_disk_read(const struct guest_memory *memory, uint64_t offset, void *out, size_t size)
 {
     if (!in_bounds(offset, size, memory->disk_size))

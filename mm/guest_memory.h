@@ -73,6 +73,11 @@ enum err guest_memory_write(struct guest_memory *memory, struct gpa gpa, const v
  */
 enum err guest_memory_load16(const struct guest_memory *memory, struct gpa gpa, uint16_t *value);
 enum err guest_memory_store16(struct guest_memory *memory, struct gpa gpa, uint16_t value);
+/*
+ * An aligned word of 4 or 8 bytes becomes `new` if it is `old`, in one step: for paging-structure entries. False: it is
+ * another, or not RAM.
+ */
+bool guest_memory_exchange(struct guest_memory *memory, struct gpa gpa, uint64_t old, uint64_t new, size_t size);
 /* As read and write, for the disk; offset in bytes from its beginning. */
 enum err guest_memory_disk_read(const struct guest_memory *memory, uint64_t offset, void *out, size_t size);
 enum err guest_memory_disk_write(struct guest_memory *memory, uint64_t offset, const void *data, size_t size);

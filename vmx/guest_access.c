@@ -25,9 +25,9 @@ static bool read_ram(void *vm, uint64_t gpa, void *out, size_t size)
     return true;
 }
 
-static bool write_ram(void *vm, uint64_t gpa, const void *data, size_t size)
+static bool update_ram(void *vm, uint64_t gpa, uint64_t old, uint64_t new, size_t size)
 {
-    return guest_memory_write(&((struct vm *)vm)->memory, (struct gpa){ gpa }, data, size) == OK;
+    return guest_memory_exchange(&((struct vm *)vm)->memory, (struct gpa){ gpa }, old, new, size);
 }
 
 /* SS.DPL is the CPL (SDM 25.4.1). */
@@ -51,7 +51,7 @@ void guest_paging(struct walk_state *paging)
 bool guest_translate(struct vcpu *vcpu, const struct walk_state *paging, uint64_t linear, enum walk_access access,
                      uint64_t *gpa)
 {
-    const struct walk_memory memory = { read_ram, write_ram, vcpu->vm };
+    const struct walk_memory memory = { read_ram, update_ram, vcpu->vm };
     uint32_t error_code = 0;
     switch (guest_walk(paging, &memory, linear, access, gpa, &error_code)) {
     case WALK_OK:

@@ -75,13 +75,22 @@ static bool allowed(const struct walk_state *s, uint64_t rights, enum walk_acces
     return writable || !write || !(s->cr0 & CR0_WP);
 }
 
-static bool set_flags(const struct walk_memory *memory, uint64_t where, uint64_t *entry, uint64_t flags,
-                      unsigned bytes)
+#define UPDATES_MAX 8 /* a guest that changes an entry that often under one walk gets none of its flags */
+
+/*
+ * Sets these flags in the entry at `where`, which was `*entry`. False: it has changed meanwhile, and *entry is its present
+ * value: the walk looks at it again.
+ */
+static bool set_flags(const struct walk_memory *memory, uint64_t where, uint64_t *entry, uint64_t flags, unsigned bytes,
+                      unsigned *updates)
 {
-    if ((*entry & flags) == flags)
+    uint64_t now = 0;
+    if ((*entry & flags) == flags || memory->update(memory->context, where, *entry, *entry | flags, bytes))
         return true;
-    *entry |= flags;
-    return memory->write(memory->context, where, entry, bytes);
+    if (++*updates > UPDATES_MAX || !memory->read(memory->context, where, &now, bytes) || now == *entry)
+        return true;
+    *entry = now;
+    return false;
 }
 
 /* Where the walk begins. With PAE the first level is in the processor. */
@@ -96,11 +105,18 @@ static bool start_table(const struct walk_state *s, uint64_t linear, uint64_t *t
     return pdpte & ENTRY_PRESENT;
 }
 
+/* The and of what the entries allow, and the or of what they forbid. */
+static uint64_t add_rights(uint64_t rights, uint64_t entry)
+{
+    return (rights & entry & ~ENTRY_EXECUTE_DISABLE) | ((rights | entry) & ENTRY_EXECUTE_DISABLE);
+}
+
 enum walk_result guest_walk(const struct walk_state *s, const struct walk_memory *memory, uint64_t linear,
                             enum walk_access access, uint64_t *gpa, uint32_t *error_code)
 {
     const struct mode mode = choose_mode(s);
     uint64_t table, rights = ENTRY_USER | ENTRY_WRITABLE;
+    unsigned updates = 0;
     if (!(s->cr0 & CR0_PG)) {
         *gpa = (uint32_t)linear;
         return WALK_OK;
@@ -110,18 +126,19 @@ enum walk_result guest_walk(const struct walk_state *s, const struct walk_memory
     for (unsigned level = mode.levels;; level--) {
         unsigned shift = PAGE_SHIFT + mode.index_bits * (level - 1);
         uint64_t where = table + (linear >> shift & (BIT(mode.index_bits) - 1)) * mode.entry_bytes;
-        uint64_t entry = 0, page_mask = BIT(shift) - 1;
+        uint64_t entry = 0, page_mask = BIT(shift) - 1, flags;
         bool leaf;
         if (!memory->read(memory->context, where, &entry, mode.entry_bytes))
             return WALK_NO_RAM;
-        if (!(entry & ENTRY_PRESENT))
-            return fault(s, access, false, error_code);
-        rights = (rights & entry & ~ENTRY_EXECUTE_DISABLE) | ((rights | entry) & ENTRY_EXECUTE_DISABLE);
-        leaf = level == 1 || ((entry & ENTRY_LARGE) && level <= mode.large_levels);
-        if (leaf && !allowed(s, rights, access))
-            return fault(s, access, true, error_code);
-        if (!set_flags(memory, where, &entry, ENTRY_ACCESSED | (leaf && access == WALK_WRITE ? ENTRY_DIRTY : 0), mode.entry_bytes))
-            return WALK_NO_RAM;
+        do {
+            leaf = level == 1 || ((entry & ENTRY_LARGE) && level <= mode.large_levels);
+            flags = ENTRY_ACCESSED | (leaf && access == WALK_WRITE ? ENTRY_DIRTY : 0);
+            if (!(entry & ENTRY_PRESENT))
+                return fault(s, access, false, error_code);
+            if (leaf && !allowed(s, add_rights(rights, entry), access))
+                return fault(s, access, true, error_code);
+        } while (!set_flags(memory, where, &entry, flags, mode.entry_bytes, &updates));
+        rights = add_rights(rights, entry);
         if (leaf) {
             *gpa = (entry & mode.address_mask & ~page_mask) | (linear & page_mask);
             return WALK_OK;

@@ -11,8 +11,10 @@
 #include <stdint.h>
 
 struct walk_memory {
-    bool (*read)(void *context, uint64_t gpa, void *out, size_t size);          /* false: not RAM */
-    bool (*write)(void *context, uint64_t gpa, const void *data, size_t size);
+    /* size: 4 or 8 bytes, aligned. false: not RAM. */
+    bool (*read)(void *context, uint64_t gpa, void *out, size_t size);
+    /* In one step, because other vCPUs change their tables meanwhile: `new` if it is still `old`, else false. */
+    bool (*update)(void *context, uint64_t gpa, uint64_t old, uint64_t new, size_t size);
     void *context;
 };
 

@@ -41,9 +41,9 @@ static bool note_entry(void *context, uint64_t gpa, void *out, size_t size)
     return true;
 }
 
-static bool change_nothing(void *context, uint64_t gpa, const void *data, size_t size)
+static bool change_nothing(void *context, uint64_t gpa, uint64_t old, uint64_t new, size_t size)
 {
-    (void)context, (void)gpa, (void)data, (void)size;
+    (void)context, (void)gpa, (void)old, (void)new, (void)size;
     return false;
 }
 

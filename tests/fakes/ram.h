@@ -22,12 +22,12 @@ static bool ram_read(void *context, uint64_t gpa, void *out, size_t size)
     return true;
 }
 
-static bool ram_write(void *context, uint64_t gpa, const void *data, size_t size)
+static bool ram_update(void *context, uint64_t gpa, uint64_t old, uint64_t new, size_t size)
 {
-    (void)context;
-    if (gpa > RAM_SIZE || size > RAM_SIZE - gpa)
+    uint64_t now = 0;
+    if (!ram_read(context, gpa, &now, size) || now != old)
         return false;
-    memcpy(ram + gpa, data, size);
+    memcpy(ram + gpa, &new, size);
     return true;
 }
 

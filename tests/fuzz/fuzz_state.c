@@ -21,7 +21,7 @@ static void require(int promise)
 
 static void walk_anything(const uint8_t *data, size_t size)
 {
-    const struct walk_memory memory = { ram_read, ram_write, NULL };
+    const struct walk_memory memory = { ram_read, ram_update, NULL };
     struct walk_state state;
     uint64_t linear, gpa;
     uint32_t error_code;

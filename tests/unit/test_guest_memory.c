@@ -154,6 +154,11 @@ static void test_words_and_pointers(void **state)
         assert_int_equal(guest_memory_store16(&memory, (struct gpa){ wrong[i] }, 1), ERR_RANGE);
         assert_int_equal(guest_memory_load16(&memory, (struct gpa){ wrong[i] }, &value), ERR_RANGE);
     }
+    assert_false(guest_memory_exchange(&memory, (struct gpa){ SIZE - 4 }, 1, 2, 4));
+    assert_false(guest_memory_exchange(&memory, (struct gpa){ SIZE }, 0, 2, 8));
+    assert_false(guest_memory_exchange(&memory, (struct gpa){ SIZE - 12 }, 0, 2, 8));
+    assert_true(guest_memory_exchange(&memory, (struct gpa){ SIZE - 4 }, 0xabcd0000, 0x12345678, 4));
+    assert_true(guest_memory_exchange(&memory, (struct gpa){ SIZE - 8 }, 0x1234567800000000, 7, 8));
     guest_memory_harvest(&memory, &dirty);
     assert_int_equal(bitmap_count(&dirty), 1);
     assert_true(bitmap_test(&dirty, SIZE_FRAMES - 1));

@@ -9,7 +9,7 @@
 #include "tests/fakes/ram.h"
 #include "vmx/guest_walk.h"
 
-static const struct walk_memory memory = { ram_read, ram_write, NULL };
+static const struct walk_memory memory = { ram_read, ram_update, NULL };
 static uint64_t gpa;
 static uint32_t error_code;
 
@@ -156,6 +156,37 @@ static void tables_outside_memory(void **state)
     assert_int_equal(walk(&long_mode, 0x5000, WALK_READ), WALK_NO_RAM);
 }
 
+/* Another vCPU changes the leaf just before its flags are set: the walk goes by the new one, and its other bits stay. */
+static unsigned changes;
+static uint64_t changed_to;
+static bool update_too_late(void *context, uint64_t where, uint64_t old, uint64_t new, size_t size)
+{
+    if (where == 0x4028 && changes > 0) {
+        changes--;
+        changed_to ^= A; /* so that each is a change */
+        put64(where, changed_to & ~(uint64_t)A);
+    }
+    return ram_update(context, where, old, new, size);
+}
+
+static void tables_that_change(void **state)
+{
+    (void)state;
+    static const struct walk_memory moving = { ram_read, update_too_late, NULL };
+    build_long_mode(P | W | U);
+    changes = 1;
+    changed_to = 0xb000 | P | W | U;
+    assert_int_equal(guest_walk(&long_mode, &moving, 0x5123, WALK_WRITE, &gpa, &error_code), WALK_OK);
+    assert_int_equal(gpa, 0xb123);
+    assert_int_equal(get64(0x4028), 0xb000 | P | W | U | A | D);
+    build_long_mode(P | W | U);
+    changes = 1;
+    changed_to = 0x123450000 | W; /* not present any more: bits that are the guest's own */
+    assert_int_equal(guest_walk(&long_mode, &moving, 0x5123, WALK_WRITE, &gpa, &error_code), WALK_PAGE_FAULT);
+    assert_int_equal(error_code, 2);
+    assert_int_equal(get64(0x4028), 0x123450000 | W);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +194,7 @@ int main(void)
         cmocka_unit_test(rights), cmocka_unit_test(fetches),
         cmocka_unit_test(legacy_modes),
         cmocka_unit_test(tables_outside_memory),
+        cmocka_unit_test(tables_that_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
