@@ -168,6 +168,7 @@ void vcpu_read_state(struct vcpu *vcpu, struct vcpu_state *out)
     out->control.cr4 = guest_view(GUEST_CR4, CR4_GUEST_HOST_MASK, CR4_READ_SHADOW);
     capture_loaded(vcpu, out);
     out->msr.tsc_adjust = vcpu->tsc_adjust;
+    out->msr.misc_enable = vcpu->misc_enable;
     out->events.event_info = vcpu->event.info;
     out->events.event_error_code = vcpu->event.error_code;
     out->events.event_instruction_length = vcpu->event.instruction_length;
@@ -198,6 +199,7 @@ void vcpu_apply(struct vcpu *vcpu, const struct vcpu_state *state)
     vcpu->dead = vcpu->activity == ACTIVITY_WAIT_FOR_SIPI ||
                  (vcpu->activity == ACTIVITY_HLT && !(state->gpr.rflags & RFLAGS_IF));
     vcpu->tsc_adjust = state->msr.tsc_adjust;
+    vcpu->misc_enable = state->msr.misc_enable;
     vcpu->clock_changed = true;
     vcpu->inject_work = true;
 }

@@ -3,6 +3,7 @@
  * guests/ABI.md).
  */
 #include <string.h>
+#include "kernel/lib/util.h"
 #include "vmx/access_rights.h"
 #include "vmx/cpuid.h"
 #include "vmx/vcpu_state.h"
@@ -30,7 +31,8 @@ static const struct vcpu_state reset_state = {
     },
     .control = { .cr0 = 0x60000010, .xcr0 = XCR0_X87 }, /* CD, NW, ET */
     .debug = { .dr6 = 0xffff0ff0, .dr7 = 0x400 },
-    .msr = { .pat = 0x0007040600070406 },
+    /* IA32_MISC_ENABLE: fast strings on; no branch trace store, no PEBS (SDM Vol. 4, Table 2-2). */
+    .msr = { .pat = 0x0007040600070406, .misc_enable = BIT(0) | BIT(11) | BIT(12) },
 };
 
 void vcpu_state_reset(struct vcpu_state *state, uint64_t entry)

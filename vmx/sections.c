@@ -92,6 +92,7 @@ static const struct field msr_fields[] = {
     FIELD(struct state_msr, sysenter_esp, 0),
     FIELD(struct state_msr, sysenter_eip, 0),
     FIELD(struct state_msr, pat, 0),
+    FIELD(struct state_msr, misc_enable, 0),
     FIELD(struct state_msr, tsc_adjust, 0),
 };
 

@@ -80,6 +80,7 @@ struct vcpu {
     struct vcpu_loaded loaded;
     uint8_t *xsave;                     /* XSAVE area, 64-byte aligned, page(s) of its own */
     struct state_mtrr mtrr;
+    uint64_t misc_enable;               /* IA32_MISC_ENABLE: the guest's own number, without effect */
     uint64_t cr4_allowed;               /* CR4 bits that this guest may set */
 
     struct mmio_cache mmio_cache;       /* decoded instructions that accessed devices */

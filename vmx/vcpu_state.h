@@ -51,6 +51,7 @@ struct state_msr {
     uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat;
+    uint64_t misc_enable;
     uint64_t tsc_adjust;            /* IA32_TSC_ADJUST */
 };
 

@@ -98,6 +98,7 @@
 #define CPUID_01_ECX_XSAVE (1U << 26)
 #define CPUID_01_ECX_OSXSAVE (1U << 27)
 #define CPUID_01_ECX_HYPERVISOR (1U << 31)
+#define CPUID_01_EDX_APIC (1U << 9)
 /* CPUID.(07H,0) */
 #define CPUID_07_EBX_SMEP (1U << 7)
 #define CPUID_07_EBX_SMAP (1U << 20)

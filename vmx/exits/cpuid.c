@@ -1,5 +1,6 @@
 /* CPUID from the machine's policy, and XSETBV checked as the processor would, against what the policy offers. */
 #include "kernel/arch/insn.h"
+#include "kernel/arch/msr.h"
 #include "kernel/arch/trap.h"
 #include "vmx/cpuid.h"
 #include "vmx/exits/exits.h"
@@ -15,6 +16,9 @@ enum exit_action exit_cpuid(struct vcpu *vcpu)
     if (vcpu->vm->vcpu_count > 1)
         cpuid_complete_processor(&vcpu->vm->policy, (uint32_t)vcpu->gpr[GPR_RAX], (uint32_t)vcpu->gpr[GPR_RCX],
                                  &(struct cpuid_processor){ vcpu->index, vcpu->vm->vcpu_count }, out);
+    /* SDM Vol. 3A, 11.4.3 "Enabling or Disabling the Local APIC": then the processor is one without. */
+    if ((uint32_t)vcpu->gpr[GPR_RAX] == CPUID_LEAF_FEATURES && lapic_mode(&vcpu->lapic) == APIC_DISABLED)
+        out[CPUID_EDX] &= ~CPUID_01_EDX_APIC;
     vcpu->gpr[GPR_RAX] = out[CPUID_EAX];
     vcpu->gpr[GPR_RBX] = out[CPUID_EBX];
     vcpu->gpr[GPR_RCX] = out[CPUID_ECX];

@@ -15,17 +15,12 @@
 #define IA32_MCG_CAP 0x179
 #define IA32_MCG_STATUS 0x17a
 
-/* SDM Vol. 4, Table 2-2: fast-string operation on; no branch trace store, no PEBS. */
-#define MISC_ENABLE_FAST_STRINGS BIT(0)
-#define MISC_ENABLE_NO_BTS BIT(11)
-#define MISC_ENABLE_NO_PEBS BIT(12)
 /* Read as these values; writes are swallowed, as nothing that a guest could set here has an effect. */
 static const struct { uint32_t msr; uint64_t value; } constants[] = {
     { IA32_PLATFORM_ID, 0 },
     { IA32_BIOS_SIGN_ID, 0 },
     { IA32_MCG_CAP, 0 },
     { IA32_MCG_STATUS, 0 },
-    { IA32_MISC_ENABLE, MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_NO_BTS | MISC_ENABLE_NO_PEBS },
 };
 
 /* No exit. In the VMCS, or in struct vcpu_loaded; the processor checks what the guest writes. */
@@ -111,6 +106,10 @@ static bool read_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
     if (is_apic_msr(msr))
         return lapic_msr_read(&vcpu->lapic, msr, vcpu_guest_tsc(vcpu), value);
+    if (msr == IA32_MISC_ENABLE) {
+        *value = vcpu->misc_enable;
+        return true;
+    }
     if (mtrr_is_msr(msr))
         return mtrr_read(&vcpu->mtrr, msr, value);
     if (msr == IA32_TIME_STAMP_COUNTER) {
@@ -140,6 +139,10 @@ static bool write_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
     }
     if (msr == IA32_TSC_ADJUST) {
         vcpu_write_tsc_adjust(vcpu, value);
+        return true;
+    }
+    if (msr == IA32_MISC_ENABLE) {
+        vcpu->misc_enable = value;
         return true;
     }
     if (mtrr_is_msr(msr))
