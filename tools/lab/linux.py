@@ -55,7 +55,7 @@ class Shell:
         return int(found[1]), int(found[2])
 
     def run(self, command, seconds=30):
-        """Types a command; what it printed. Lines of the workload in between are left out."""
+        """Types a command; what it printed. What the workload and the init script say in between is left out."""
         self._count += 1
         mark = f"done{self._count}"
         start = self.pod.com2.log.position
@@ -64,7 +64,7 @@ class Shell:
         text = re.sub(r"\x1b\[6n", "", self.pod.com2.log.text(start))
         lines = text.split(f"{mark} begins\n", 1)[-1].rsplit(found[0], 1)[0].split("\n")
         expect(found[1] == "0", f"{command!r} in the guest ended with {found[1]}: {text[-400:]!r}")
-        return "\n".join(line for line in lines if not line.startswith("workload: "))
+        return "\n".join(line for line in lines if not line.startswith(("workload: ", "guest: ")))
 
 
 def reports(text):
