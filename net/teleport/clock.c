@@ -28,9 +28,14 @@ bool clock_add_sample(struct clock_estimate *estimate, uint64_t t1, uint64_t t2,
         estimate->offset_ns = offset;
         estimate->error_ns = error;
     }
-    if (first || round_trip < estimate->round_trip_ns)
+    if (!estimate->round_trip_ns || round_trip < estimate->round_trip_ns)
         estimate->round_trip_ns = round_trip;
     return true;
+}
+
+void clock_begin_again(struct clock_estimate *estimate)
+{
+    *estimate = (struct clock_estimate){ .round_trip_ns = estimate->round_trip_ns, .steps = estimate->steps };
 }
 
 uint64_t clock_error_ns(const struct clock_estimate *estimate)

@@ -14,7 +14,7 @@ struct clock_estimate {
     uint64_t error_ns;        /* half of the best sample's round trip */
     uint64_t round_trip_ns;   /* the shortest: the time on the wire, without the target's own */
     uint32_t steps;           /* how often a sample contradicted the estimate: one of the clocks had moved */
-    uint64_t step_ns;         /* the largest of these steps */
+    uint64_t step_ns;         /* the largest of these steps since the estimate began */
 };
 
 /*
@@ -27,6 +27,11 @@ struct clock_estimate {
  * truth, and the step is counted.
  */
 bool clock_add_sample(struct clock_estimate *estimate, uint64_t t1, uint64_t t2, uint64_t t3, uint64_t t4);
+/*
+ * Time has passed, and clocks drift: the next sample begins a new estimate, which has nothing to do with how the clocks
+ * stood before. What the wire can do is remembered, and that there were steps.
+ */
+void clock_begin_again(struct clock_estimate *estimate);
 /* How far off a converted time may be: the sample's own error, and what the clocks are known to have moved. */
 uint64_t clock_error_ns(const struct clock_estimate *estimate);
 uint64_t clock_target_to_source(const struct clock_estimate *estimate, uint64_t target_ns);

@@ -11,11 +11,15 @@
 #include <stdlib.h>
 
 #include "kernel/cpu.h"
+#include "kernel/lib/util.h"
 #include "kernel/lib/zero.h"
 #include "kernel/thread.h"
 #include "kernel/time.h"
 #include "net/teleport/guest_message.h"
 #include "vmx/stats.h"
+
+#define CLOCK_GOOD_FOR_NS (1 * NS_PER_S)   /* how long the comparison before pre-copy is trusted */
+#define CLOCK_EXCHANGES_AGAIN 3
 
 /* Runs of zero frames, gathered until a record is full. */
 struct zero_runs {
@@ -124,8 +128,18 @@ static enum stop_decision decide(const struct source *s)
     return stop_decide(&s->options.limits, facts, count, s->flight->clock.round_trip_ns);
 }
 
+/* The downtime is measured with both clocks: after a long pre-copy they are compared anew, while the guest still runs. */
+static enum err refresh_clock(struct source *s, uint64_t since_ns)
+{
+    if (teleport_now_ns() - since_ns < CLOCK_GOOD_FOR_NS)
+        return OK;
+    clock_begin_again(&s->flight->clock);
+    return source_measure_clock(s, CLOCK_EXCHANGES_AGAIN);
+}
+
 enum err source_precopy(struct source *s)
 {
+    uint64_t start_ns = teleport_now_ns();
     enum err e = vm_track_start(s->vm);
     if (e)
         return source_fault(s, e, "dirty tracking could not be started: no memory for 4 KiB page tables");
@@ -146,6 +160,9 @@ enum err source_precopy(struct source *s)
     s->flight->stop_reason = stop_decision_name(decision);
     if (decision == STOP_GIVE_UP)
         return source_fault(s, ERR_TIMEOUT, "the guest writes faster than the link carries, and may not be stopped for so long");
+    e = refresh_clock(s, start_ns);
+    if (e)
+        return e;
     s->state = source_step(s->state, SOURCE_CONVERGED).next;
     return OK;
 }

@@ -107,9 +107,9 @@ static enum err negotiate(struct source *s)
     return OK;
 }
 
-static enum err measure_clock(struct source *s)
+enum err source_measure_clock(struct source *s, uint32_t exchanges)
 {
-    for (int i = 0; i < CLOCK_SAMPLES; i++) {
+    for (uint32_t i = 0; i < exchanges; i++) {
         struct msg_ping ping = { .source_ns = teleport_now_ns() };
         struct msg_pong pong;
         enum err e = channel_send_now(&s->channel, RECORD_CLOCK_PING, &ping);
@@ -121,6 +121,11 @@ static enum err measure_clock(struct source *s)
         clock_add_sample(&s->flight->clock, ping.source_ns, pong.received_ns, pong.sent_ns, teleport_now_ns());
     }
     return s->flight->clock.samples ? OK : source_fault(s, ERR_PROTOCOL, "the peer's clock answers make no sense");
+}
+
+static enum err measure_clock(struct source *s)
+{
+    return source_measure_clock(s, CLOCK_SAMPLES);
 }
 
 /* ---- stop-and-copy --------------------------------------------------------------------------------------------- */

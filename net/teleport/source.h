@@ -47,6 +47,8 @@ enum err source_fault(struct source *s, enum err e, const char *why);
 /* Does the operator's cut option name this place? */
 bool source_is_cut(const struct source *s, const char *here);
 enum err source_open_channel(struct source *s);
+/* Compares the two pods' clocks by this many exchanges. */
+enum err source_measure_clock(struct source *s, uint32_t exchanges);
 /* What the channel has sent is the teleport's: into the flight record, once. */
 void source_count_bytes(struct source *s);
 

@@ -72,6 +72,24 @@ static void a_clock_that_moves_is_noticed(void **state)
     assert_int_equal(e.steps, 1);
 }
 
+/* A new estimate does not know how the clocks stood before, but how fast the link was. */
+static void an_estimate_begins_again(void **state)
+{
+    (void)state;
+    struct clock_estimate e = { 0 };
+    exchange(&e, 1000, 0, 10, 10);
+    exchange(&e, 5000, 9000, 100, 100);
+    clock_begin_again(&e);
+    assert_int_equal(e.samples, 0);
+    exchange(&e, 9000, -70000, 300, 300);
+    assert_true(llabs(e.offset_ns + 70000) <= 1);
+    assert_int_equal(e.samples, 1);
+    assert_int_equal(e.steps, 1);
+    assert_int_equal(e.step_ns, 0);
+    assert_int_equal(clock_error_ns(&e), 301);
+    assert_int_equal(e.round_trip_ns, 20);
+}
+
 static void nonsense_is_ignored(void **state)
 {
     (void)state;
@@ -97,6 +115,7 @@ int main(void)
         cmocka_unit_test(the_truth_is_within_the_error_bar),
         cmocka_unit_test(the_shortest_round_trip_wins),
         cmocka_unit_test(a_clock_that_moves_is_noticed),
+        cmocka_unit_test(an_estimate_begins_again),
         cmocka_unit_test(nonsense_is_ignored),
         cmocka_unit_test(conversion_is_its_own_inverse),
     };
