@@ -128,6 +128,8 @@ static bool read_msr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 
 static bool write_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 {
+    if (msr == IA32_APIC_BASE && value >> vcpu->vm->policy.physical_address_bits)
+        return false; /* reserved, by the width that CPUID tells this guest */
     if (is_apic_msr(msr)) {
         bool ok = lapic_msr_write(&vcpu->lapic, msr, vcpu_guest_tsc(vcpu), value);
         vcpu_lapic_changed(vcpu);
