@@ -19,8 +19,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct section *const sections[] = {
-    &lapic_section, &uart_section, &pic_section, &ioapic_section, &gpr_section,   &segments_section, &control_section,
+    &lapic_section, &uart_section, &gpr_section,   &segments_section, &control_section,
     &debug_section, &msr_section,  &xsave_section, &events_section,   &clock_section,
+    &pic_section,   &ioapic_section, &mtrr_section,
 };
 #define OBJECT_MAX 8192
 #define FILLER 0x5a
