@@ -128,11 +128,17 @@ static enum stop_decision decide(const struct source *s)
     return stop_decide(&s->options.limits, facts, count, s->flight->clock.round_trip_ns);
 }
 
-/* The downtime is measured with both clocks: after a long pre-copy they are compared anew, while the guest still runs. */
-static enum err refresh_clock(struct source *s, uint64_t since_ns)
+/*
+ * The downtime is measured with both clocks: after a long pre-copy they are compared anew, while the guest still runs. One more
+ * round follows, if there may be one: what the guest wrote meanwhile is then not left for its downtime.
+ */
+static bool wants_fresh_clock(const struct source *s, uint64_t since_ns)
 {
-    if (teleport_now_ns() - since_ns < CLOCK_GOOD_FOR_NS)
-        return OK;
+    return teleport_now_ns() - since_ns >= CLOCK_GOOD_FOR_NS && s->flight->round_count < s->options.limits.rounds_max;
+}
+
+static enum err refresh_clock(struct source *s)
+{
     clock_begin_again(&s->flight->clock);
     return source_measure_clock(s, CLOCK_EXCHANGES_AGAIN);
 }
@@ -140,6 +146,7 @@ static enum err refresh_clock(struct source *s, uint64_t since_ns)
 enum err source_precopy(struct source *s)
 {
     uint64_t start_ns = teleport_now_ns();
+    bool fresh = false;
     enum err e = vm_track_start(s->vm);
     if (e)
         return source_fault(s, e, "dirty tracking could not be started: no memory for 4 KiB page tables");
@@ -156,13 +163,17 @@ enum err source_precopy(struct source *s)
         if (s->progress)
             s->progress(s->progress_context, s->flight);
         decision = decide(s);
+        if (decision != STOP_NOT_YET && decision != STOP_GIVE_UP && !fresh && wants_fresh_clock(s, start_ns)) {
+            e = refresh_clock(s);
+            if (e)
+                return e;
+            fresh = true;
+            decision = STOP_NOT_YET;
+        }
     }
     s->flight->stop_reason = stop_decision_name(decision);
     if (decision == STOP_GIVE_UP)
         return source_fault(s, ERR_TIMEOUT, "the guest writes faster than the link carries, and may not be stopped for so long");
-    e = refresh_clock(s, start_ns);
-    if (e)
-        return e;
     s->state = source_step(s->state, SOURCE_CONVERGED).next;
     return OK;
 }
