@@ -148,8 +148,8 @@ static void write_eoi_exits(const struct vcpu *vcpu)
 }
 
 /*
- * SDM 25.4.2 "Guest Non-Register State", guest interrupt status: RVI in bits 7:0, SVI in bits 15:8. RVI stays 0, but for
- * what the TPR holds back, of which the processor alone will know when that ends (apicv.h says why).
+ * SDM 25.4.2 "Guest Non-Register State", guest interrupt status: RVI in bits 7:0, SVI in bits 15:8. RVI stays 0 but
+ * for what the TPR holds back, of which the processor alone will know when that ends (apicv.h says why).
  */
 static void write_requests(struct vcpu *vcpu)
 {

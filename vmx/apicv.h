@@ -4,11 +4,11 @@
  * agreement: both work on the same page. What is left is what the VMCS says of them: the mode, which EOIs exit, and
  * the vectors requested and in service (RVI and SVI).
  *
- * **Who delivers**: the processor reads and writes the registers, ends services (EOI), keeps priorities, and delivers what
- * the guest sends to itself, all without an exit. What comes from outside is injected by vmx/inject.c, which is in the
- * way of these interrupts anyway, and RVI is left alone. It could be handed over as RVI; but Bochs 3.1 delivers a pending
- * virtual interrupt whenever a physical one arrives, also to a guest with IF = 0, which no kernel survives for long.
- * The window in which that can happen is now only from a self-IPI with IF = 0 to the next STI.
+ * **Who delivers**: the processor reads and writes the registers, ends services (EOI), keeps priorities, and delivers
+ * what the guest sends to itself, all without an exit. What comes from outside has made the guest exit anyway, and is
+ * injected by vmx/inject.c; RVI is left alone. It could be handed over as RVI; but Bochs 3.1 delivers a pending virtual
+ * interrupt whenever a physical one arrives, also to a guest with IF = 0, which no kernel survives for long. The window
+ * in which that can happen is now only from a self-IPI with IF = 0 to the next STI.
  */
 #ifndef TELEPOD_APICV_H
 #define TELEPOD_APICV_H
@@ -34,8 +34,8 @@ void apicv_destroy(struct vm *vm);
 
 /*
  * Does the processor virtualize this vCPU's APIC now? Not while an access to RAM may find the page missing
- * (vm->page_missing): the delivery of an interrupt may then be cut short, and for one that the processor chose by itself
- * Bochs 3.1 does not say which it was: its IDT-vectoring information is left from an earlier event.
+ * (vm->page_missing): the delivery of an interrupt may then be cut short, and for one that the processor chose by
+ * itself Bochs 3.1 does not say which it was: its IDT-vectoring information is left from an earlier event.
  */
 bool vcpu_uses_apicv(const struct vcpu *vcpu);
 /* vm->page_missing was set or cleared, with the machine held: its vCPUs go the other way from now on. */

@@ -1,7 +1,7 @@
 /*
  * The memory type range registers of a vCPU (SDM Vol. 3A, 12.11 "Memory Type Range Registers (MTRRs)"). The guest's own
- * numbers, checked as the processor would and kept: they have no effect, because all of its memory is write-back whatever
- * it says (EPT entries with "ignore PAT"), and its devices are software. Pure.
+ * numbers, checked as the processor would and kept: they have no effect, because all of its memory is write-back
+ * whatever it says (EPT entries with "ignore PAT"), and its devices are software. Pure.
  */
 #ifndef TELEPOD_MTRR_H
 #define TELEPOD_MTRR_H

@@ -75,7 +75,7 @@ void lapic_attach(struct lapic *lapic, void *page, const struct lapic_output *ou
 void lapic_reset(struct lapic *lapic, uint32_t id, bool bootstrap, enum apic_mode mode);
 /* An INIT: all is reset but ID, mode and IA32_APIC_BASE. */
 void lapic_init_signal(struct lapic *lapic);
-/* As firmware leaves the first processor: enabled, LINT0 takes the PIC's interrupts (ExtINT), LINT1 NMIs. xAPIC mode. */
+/* As firmware leaves the first processor's, xAPIC mode: enabled, LINT0 takes the PIC's interrupts, LINT1 NMIs. */
 void lapic_prepare_virtual_wire(struct lapic *lapic);
 
 enum apic_mode lapic_mode(const struct lapic *lapic);

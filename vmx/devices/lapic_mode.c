@@ -5,7 +5,7 @@
 #include <string.h>
 #include "vmx/devices/lapic_regs.h"
 
-/* Section 11.4.8 "Local APIC Version Register": an integrated APIC with six LVT registers, no EOI-broadcast suppression. */
+/* Section 11.4.8 "Local APIC Version Register": integrated, six LVT registers, no EOI-broadcast suppression. */
 #define VERSION_VALUE (0x14u | 5u << 16)
 
 /* Section 11.12.10.2 "Deriving Logical x2APIC ID from the Local x2APIC ID" */

@@ -238,7 +238,7 @@ static void write_data(struct pic_chip *chip, uint8_t value)
     }
 }
 
-/* An input that becomes level-triggered follows its line from now on; one that becomes edge-triggered has seen no edge. */
+/* An input that becomes level-triggered follows its line; one that becomes edge-triggered has seen no edge. */
 static void write_elcr(struct pic *pic, unsigned index, uint8_t value)
 {
     struct pic_chip *chip = &pic->chip[index];
@@ -301,7 +301,8 @@ uint8_t pic_read(struct pic *pic, uint16_t port)
 
 static enum err refuse(char *why, size_t why_size, unsigned index, const char *field, unsigned value)
 {
-    snprintf(why, why_size, "section pic, chip %u, field %s: 0x%x is no state that a PIC can be in", index, field, value);
+    snprintf(why, why_size, "section pic, chip %u, field %s: 0x%x is no state that a PIC can be in", index, field,
+             value);
     return ERR_INVALID;
 }
 
