@@ -130,6 +130,7 @@ static void capture_loaded(const struct vcpu *vcpu, struct vcpu_state *out)
     out->msr.fmask = l->fmask;
     out->msr.kernel_gs_base = l->kernel_gs_base;
     out->msr.tsc_aux = l->tsc_aux;
+    out->msr.spec_ctrl = l->spec_ctrl;
     memcpy(out->xsave.image, vcpu->xsave, XSAVE_IMAGE_SIZE);
 }
 
@@ -145,6 +146,7 @@ static void apply_loaded(struct vcpu *vcpu, const struct vcpu_state *state)
         .fmask = state->msr.fmask,
         .kernel_gs_base = state->msr.kernel_gs_base,
         .tsc_aux = state->msr.tsc_aux,
+        .spec_ctrl = state->msr.spec_ctrl,
     };
     memcpy(vcpu->loaded.dr, state->debug.dr, sizeof vcpu->loaded.dr);
     memcpy(vcpu->xsave, state->xsave.image, XSAVE_IMAGE_SIZE);

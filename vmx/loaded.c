@@ -81,6 +81,8 @@ void vcpu_unload(struct vcpu *vcpu)
     l->dr6 = read_dr6();
     for (unsigned i = 0; i < loaded_msr_count(); i++)
         *loaded_msr(vcpu, i) = rdmsr(loaded_msrs[i].msr);
+    if (vmx_host_spec_ctrl())
+        l->spec_ctrl = rdmsr(IA32_SPEC_CTRL);
     save_extended_state(vcpu);
 }
 
@@ -100,6 +102,8 @@ void vcpu_load(struct vcpu *vcpu)
     write_dr6(l->dr6);
     for (unsigned i = 0; i < loaded_msr_count(); i++)
         wrmsr(loaded_msrs[i].msr, *loaded_msr(vcpu, i));
+    if (vmx_host_spec_ctrl()) /* a peer may have sent a bit that this processor has not got */
+        wrmsr(IA32_SPEC_CTRL, l->spec_ctrl & vmx_host_spec_ctrl());
     load_extended_state(vcpu);
     cpu->loaded = vcpu;
 }

@@ -88,6 +88,7 @@ static const struct field msr_fields[] = {
     FIELD(struct state_msr, fmask, UINT32_MAX),
     FIELD(struct state_msr, kernel_gs_base, 0),
     FIELD(struct state_msr, tsc_aux, UINT32_MAX),
+    FIELD(struct state_msr, spec_ctrl, IA32_SPEC_CTRL_IBRS | IA32_SPEC_CTRL_STIBP | IA32_SPEC_CTRL_SSBD),
     FIELD(struct state_msr, sysenter_cs, UINT32_MAX),
     FIELD(struct state_msr, sysenter_esp, 0),
     FIELD(struct state_msr, sysenter_eip, 0),

@@ -32,7 +32,7 @@ struct vm;
 struct vcpu_loaded {
     uint64_t cr2;
     uint64_t dr[4], dr6;
-    uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
+    uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux, spec_ctrl;
     uint64_t xcr0;
 };
 

@@ -48,7 +48,7 @@ struct state_debug {
 };
 
 struct state_msr {
-    uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
+    uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux, spec_ctrl;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat;
     uint64_t misc_enable;

@@ -25,7 +25,7 @@
 static struct vmx_controls controls;
 static bool available;
 static char reason[REASON_MAX] = "vmx_init has not run";
-static uint64_t host_xcr0;
+static uint64_t host_xcr0, host_spec_ctrl;
 static struct hpa msr_bitmaps[2]; /* with x2APIC registers that exit, and without */
 
 bool vmx_available(void) { return available; }
@@ -33,6 +33,7 @@ const char *vmx_unavailable_reason(void) { return available ? "" : reason; }
 const struct vmx_controls *vmx_controls_get(void) { return &controls; }
 bool vmx_has_tsc_scaling(void) { return available && controls.tsc_scaling; }
 uint64_t vmx_host_xcr0(void) { return host_xcr0; }
+uint64_t vmx_host_spec_ctrl(void) { return host_spec_ctrl; }
 struct hpa vmx_msr_bitmap(bool x2apic) { return msr_bitmaps[x2apic]; }
 struct vmx_cpu *vmx_cpu_this(void) { return cpu_this()->vmx; }
 
@@ -65,6 +66,22 @@ static uint64_t choose_xcr0(void)
         if ((xcr0 & places[i].component) && cpuid(CPUID_LEAF_XSAVE, places[i].index).ebx != places[i].offset)
             xcr0 &= places[i].component == XCR0_AVX ? ~(XCR0_AVX | XCR0_AVX512) : ~XCR0_AVX512;
     return (xcr0 & XCR0_AVX512) == XCR0_AVX512 ? xcr0 : xcr0 & ~XCR0_AVX512;
+}
+
+/* SDM Vol. 2A, "CPUID", leaf 07H: EDX bits 26, 27 and 31 say which bits IA32_SPEC_CTRL has. */
+static uint64_t find_spec_ctrl(void)
+{
+    static const struct { unsigned cpuid_bit; uint64_t bit; } bits[] = {
+        { 26, IA32_SPEC_CTRL_IBRS }, { 27, IA32_SPEC_CTRL_STIBP }, { 31, IA32_SPEC_CTRL_SSBD },
+    };
+    uint64_t found = 0;
+    if (cpuid(CPUID_LEAF_BASIC_MAX, 0).eax < CPUID_LEAF_EXTENDED_FEATURES)
+        return 0;
+    uint32_t edx = cpuid(CPUID_LEAF_EXTENDED_FEATURES, 0).edx;
+    for (unsigned i = 0; i < ARRAY_SIZE(bits); i++)
+        if (edx & BIT(bits[i].cpuid_bit))
+            found |= bits[i].bit;
+    return found;
 }
 
 /*
@@ -174,7 +191,7 @@ static enum err make_msr_bitmaps(void)
             snprintf(reason, sizeof reason, "out of memory for the MSR bitmaps");
             return ERR_NO_MEMORY;
         }
-        msr_fill_bitmap(hpa_to_virt(msr_bitmaps[x2apic]), controls.rdtscp, x2apic);
+        msr_fill_bitmap(hpa_to_virt(msr_bitmaps[x2apic]), controls.rdtscp, x2apic, host_spec_ctrl);
     }
     return OK;
 }
@@ -186,6 +203,7 @@ enum err vmx_init(void)
     enum err e = vmx_controls_negotiate(&caps, apicv_is_allowed(), &controls, reason, sizeof reason);
     if (e == OK) {
         host_xcr0 = choose_xcr0();
+        host_spec_ctrl = find_spec_ctrl();
         e = make_msr_bitmaps();
     }
     if (e == OK)

@@ -24,6 +24,8 @@ struct vmx_cpu *vmx_cpu_this(void);
 const struct vmx_controls *vmx_controls_get(void);
 bool vmx_has_tsc_scaling(void);
 uint64_t vmx_host_xcr0(void);           /* XSAVE components that guests use, of XCR0_OFFERED; 0: no XSAVE */
+/* Bits of IA32_SPEC_CTRL that the processor has, and guests may set; 0: there is no such MSR. */
+uint64_t vmx_host_spec_ctrl(void);
 /*
  * For all vCPUs: the same MSRs are free for every guest. x2apic: for one whose x2APIC registers the processor
  * virtualizes.

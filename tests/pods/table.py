@@ -1,5 +1,5 @@
 """The two-pod tests: what they are called, which pair they want, how long they may take."""
-from tests.pods import cold, console, failures, hostile, intruders, lan, lan_linux, machines, moves, others, smp_linux, virtio
+from tests.pods import cold, console, failures, hostile, intruders, lan, lan_linux, machines, memtest, moves, others, smp_linux, virtio
 from tests.pods.lan_pods import LanPods
 from tests.pods.two_pods import TwoPods
 from tools.lab import wire
@@ -25,6 +25,7 @@ TESTS = [
     pair("a storm on the card that carries teleports", lan.storm, 120),
     pair("a guest with interrupts off", moves.spinning),
     pair("two vCPUs that share a CPU", moves.several_vcpus(2)),
+    pair("memtest86+ goes on with its tests", memtest.to_and_fro, 120),
     pair("the flight record is whole", moves.flight_record),
     pair("a console follows its guest ten times", console.follows, 90),
     pair("a console that comes later", console.comes_later),

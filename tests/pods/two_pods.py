@@ -1,7 +1,7 @@
 """Two pods in Bochs, booted once for all tests that do not need other machines."""
 import time
 
-from tools.lab import places
+from tools.lab import linux, places
 from tools.lab.errors import Failure, expect, expect_equal
 from tools.lab.pair import Pair, Traveller, resources, settled
 from tools.lab.settings import Guest, Machine
@@ -19,7 +19,7 @@ class TwoPods(Pair):
         super().__init__(self.settings, self.make_guests(), self.directory, self.other_settings)
 
     def make_guests(self):
-        return [Guest(name) for name in GUESTS]
+        return [*(Guest(name) for name in GUESTS), linux.MEMTEST]
 
     def start(self):
         super().start()

@@ -215,6 +215,7 @@ static void host_killers_are_refused(void **state)
     REFUSED(v->msr.kernel_gs_base = 0xffff000000000000);
     REFUSED(v->msr.fmask = 1ULL << 32);
     REFUSED(v->msr.tsc_aux = 1ULL << 32);
+    REFUSED(v->msr.spec_ctrl = 8);
     REFUSED(v->debug.dr6 = 1ULL << 32);
     REFUSED(v->debug.dr7 = 1ULL << 63);
     REFUSED(v->control.xcr0 = 0);

@@ -19,6 +19,10 @@ def guest(name="linux", cmdline="quiet", initrd=INITRD, memory="128M", **more):
     return Guest(name, image=KERNEL, initrd=initrd, memory=memory, cmdline=f"{CONSOLE} {cmdline}".strip(), console="com2", **more)
 
 
+# Debian's memtest86+: a kernel by the same boot protocol.
+MEMTEST = Guest("memtest", image="memtest", memory="16M", cmdline="console=ttyS0,115200 nosmp")
+
+
 def built():
     """Debian's packages are fetched once, by make."""
     missing = [name for name in (KERNEL, INITRD, STRESS) if not (places.LINUX / name).exists()]

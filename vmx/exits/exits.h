@@ -39,6 +39,6 @@ exit_handler exit_undefined, exit_general_protection, exit_no_operation; /* refu
  * Clears the bits of MSRs that guests read and write without an exit (SDM 25.6.9 "MSR-Bitmap Address"); 4 KiB. x2apic:
  * also of those that "virtualize x2APIC mode", "APIC-register virtualization" and "virtual-interrupt delivery" serve.
  */
-void msr_fill_bitmap(uint8_t *bitmap, bool rdtscp, bool x2apic);
+void msr_fill_bitmap(uint8_t *bitmap, bool rdtscp, bool x2apic, bool spec_ctrl);
 
 #endif

@@ -63,7 +63,7 @@ static void free_x2apic(uint8_t *bitmap)
         clear_bit(bitmap, x2apic_writes[i], true);
 }
 
-void msr_fill_bitmap(uint8_t *bitmap, bool rdtscp, bool x2apic)
+void msr_fill_bitmap(uint8_t *bitmap, bool rdtscp, bool x2apic, bool spec_ctrl)
 {
     for (unsigned i = 0; i < PAGE_SIZE; i++)
         bitmap[i] = 0xff;
@@ -77,6 +77,11 @@ void msr_fill_bitmap(uint8_t *bitmap, bool rdtscp, bool x2apic)
     if (rdtscp) {
         clear_bit(bitmap, IA32_TSC_AUX, false);
         clear_bit(bitmap, IA32_TSC_AUX, true);
+    }
+    if (spec_ctrl) { /* written at every entry into a kernel; a bit that is not there is a #GP by the processor */
+        clear_bit(bitmap, IA32_SPEC_CTRL, false);
+        clear_bit(bitmap, IA32_SPEC_CTRL, true);
+        clear_bit(bitmap, IA32_PRED_CMD, true);
     }
 }
 
