@@ -84,11 +84,14 @@ static void note_first_entry(struct vm *vm)
         atomic_compare_exchange_strong(&vm->first_entry_tsc, &none, rdtsc()); /* where a teleport's downtime ends */
 }
 
-/* An INIT in the mail ends its run, or the whole guest's. */
+/* An INIT in the mail ends its run, or the whole guest's; with its start-up IPI behind it, all registers are new ones. */
 static bool take_mail_and_go_on(struct vcpu *vcpu)
 {
     vcpu_take_mail(vcpu);
-    return vcpu->activity == ACTIVITY_ACTIVE && may_go_on(vcpu);
+    if (vcpu->activity != ACTIVITY_ACTIVE || !may_go_on(vcpu))
+        return false;
+    load(vcpu);
+    return true;
 }
 
 static void run_slice(struct vcpu *vcpu)

@@ -77,8 +77,12 @@ enum err vm_state_save(struct vm *vm, void *buffer, size_t size, size_t *used)
     struct state_part *parts = malloc(VM_IMAGE_PARTS_MAX * sizeof *parts);
     enum err e = image && parts ? OK : ERR_NO_MEMORY;
     if (e == OK) {
+        bool ended = has_ended(vm);
         capture_image(vm, image);
-        e = state_parts_encode(parts, vm_image_parts(image, &vm->config, has_ended(vm), parts), buffer, size, used);
+        /* An INIT that was still under way may have ended the machine while its vCPUs were captured. */
+        e = has_ended(vm) == ended ? OK : ERR_STATE;
+        if (e == OK)
+            e = state_parts_encode(parts, vm_image_parts(image, &vm->config, ended, parts), buffer, size, used);
     }
     free(parts);
     free(image);

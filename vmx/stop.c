@@ -73,7 +73,7 @@ static void stop(struct vcpu *vcpu, const char *format, va_list args)
     }
     spinlock_release(&vm->end_lock);
     for (uint32_t i = 0; i < vm->vcpu_count; i++)
-        if (vm->vcpus[i] != vcpu)
+        if (vm->vcpus[i] != vcpu || !vcpu->busy) /* while its state is captured, its own thread sleeps */
             vcpu_notify(vm->vcpus[i]);
 }
 

@@ -139,12 +139,21 @@ static bool alarm_matches(uint8_t alarm, unsigned value, unsigned wanted)
     return (alarm & ALARM_ANY) == ALARM_ANY || value == wanted;
 }
 
+/* Is there a time at which it matches? An alarm that has none is not looked for: that would take a step a second of the day. */
+static bool alarm_is_possible(uint8_t alarm, unsigned wanted, unsigned values)
+{
+    return (alarm & ALARM_ANY) == ALARM_ANY || wanted < values;
+}
+
 /* The first second at or after `from`, of the time of day, at which the alarm matches; looks a day ahead. */
 static uint64_t next_alarm(const struct rtc *rtc, uint64_t from)
 {
     const uint8_t *m = rtc->memory;
     unsigned hour = decode_hour(rtc, m[RTC_HOUR_ALARM]), minute = decode(rtc, m[RTC_MINUTE_ALARM]);
     unsigned second = decode(rtc, m[RTC_SECOND_ALARM]);
+    if (!alarm_is_possible(m[RTC_HOUR_ALARM], hour, 24) || !alarm_is_possible(m[RTC_MINUTE_ALARM], minute, 60) ||
+        !alarm_is_possible(m[RTC_SECOND_ALARM], second, 60))
+        return UINT64_MAX;
     for (uint64_t at = from; at <= from + SECONDS_A_DAY;) {
         unsigned of_day = (unsigned)(at % SECONDS_A_DAY);
         if (!alarm_matches(m[RTC_HOUR_ALARM], of_day / 3600, hour))
