@@ -2,14 +2,15 @@
  * Linux's end of the probes of guests/net_echo.c: answers each datagram on UDP port 7777 with what the program's own clock
  * has seen. It wakes once a millisecond, or for a probe, and reads the TSC: an interval in which it did not run shows as a gap
  * between two reads that follow each other, up to a millisecond too long; the longest since the last probe that asked for a
- * new count is told. Other programs of the guest make gaps, too. The answer has the format of the question
- * (tools/lab/probe.py).
+ * new count is told. It has a real-time priority, so that other programs do not make gaps; interrupts do. The answer has the
+ * format of the question (tools/lab/probe.py).
  */
 #define _GNU_SOURCE
 #include "guests/linux/probes.h"
 
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <x86intrin.h>
@@ -18,6 +19,7 @@
 #define MAGIC 0x31524250u           /* "PBR1" */
 #define NEW_COUNT 1u                /* flag: forget the longest gap after this answer */
 #define WAKE_NS 1000000
+#define PRIORITY 50
 
 struct probe {                      /* little-endian */
     uint32_t magic, number, flags, reserved;
@@ -60,8 +62,11 @@ static void answer(int fd, uint64_t tsc_khz)
 int probes_run(uint64_t tsc_khz)
 {
     struct sockaddr_in here = { .sin_family = AF_INET, .sin_port = htons(PORT) };
+    const struct sched_param priority = { .sched_priority = PRIORITY };
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
 
+    if (sched_setscheduler(0, SCHED_FIFO, &priority))
+        perror("workload: probes without real-time priority");
     if (fd < 0 || bind(fd, (struct sockaddr *)&here, sizeof(here))) {
         perror("workload: probes");
         return 1;
