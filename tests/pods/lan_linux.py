@@ -78,6 +78,7 @@ class Download:
 
     def __init__(self, pods, address, pause_us=500_000, lines=1_000_000):
         self._path = pods.directory / "download"
+        self._path.unlink(missing_ok=True)
         self._child = pods.lan.spawn(["curl", "-sS", "-N", "--max-time", "900", "-o", str(self._path), "-w", "%{http_code} %{errormsg}",
                                       f"http://{address}/cgi-bin/slow?lines={lines}&us={pause_us}"], stdout=-1, stderr=-1)
 
