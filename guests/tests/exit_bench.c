@@ -4,8 +4,8 @@
  *
  *     cpuid instructions_per_exit X
  *
- * The local APIC is measured in x2APIC mode (lapic_read, self_ipi) and then in xAPIC mode, through memory
- * (xapic_read, xapic_self_ipi). virtio_kick is the doorbell of a virtio network device's transmit queue, if there is
+ * The local APIC is measured in x2APIC mode (lapic_read, ipi) and then in xAPIC mode, through memory
+ * (xapic_read, xapic_ipi). virtio_kick is the doorbell of a virtio network device's transmit queue, if there is
  * one; nobody has set up the queue, so it is the way there and back and no packet.
  * Option: n=10000, the number of turns.
  */

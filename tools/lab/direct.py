@@ -7,7 +7,8 @@ from .machine import BaseMachine
 from .settings import Machine, Pod
 
 DIRECT = places.LINUX / "direct.efi"
-# Bochs has no IA32_MISC_ENABLE: Linux then believes that fast string operations are off (docs/lab.md).
+# Bochs has no IA32_MISC_ENABLE: Linux then believes that fast string operations are off. What these count
+# in ticks: docs/lab.md, "Repeat a measurement".
 MSRS = "0x1a0 0 00000000 00000001 00000000 00000000 00000000 00000000\n"
 
 
