@@ -1,5 +1,5 @@
-"""Checks of the sources themselves."""
-from tests.check import headers, layers, text
+"""Checks of the sources themselves, and of the oracles that the tests of machines trust."""
+from tests.check import headers, layers, oracles, text
 from tools.lab.suite import Test
 
 TESTS = [
@@ -13,4 +13,5 @@ TESTS = [
     Test("check/links lead somewhere", text.links),
     Test("check/no name of this machine or its hosts", text.this_machine),
     Test("check/no assert in the pod", text.no_assert),
+    Test("check/the workload's oracle", oracles.workload),
 ]

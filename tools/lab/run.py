@@ -42,7 +42,7 @@ def settle(story, guest, traveller):
         return
     ticks, _ = linux.Shell(traveller.pod, guest, traveller.arrived).wait()
     story.tell("lab", f"its shell was reached at tick {ticks} of its own TSC")
-    traveller.pod.com2.log.wait_for(r"^workload: 2 .*\n", 60, traveller.arrived, traveller.pod.alive)
+    traveller.pod.com2.log.wait_for(r"workload: 2 .*\n", 60, traveller.arrived, traveller.pod.alive)
 
 
 def visit(story, guest, traveller):
@@ -53,7 +53,7 @@ def visit(story, guest, traveller):
         story.tell("lab", "in the guest: " + traveller.verify_memory())
         oracle.check_status(traveller.ask("?", r"# dirtier: \w+ rounds=.*\n"))
     if guest == "linux":
-        traveller.pod.com2.log.wait_for(r"^workload: (.*\n)+?workload: .*\n", 60, traveller.arrived, traveller.pod.alive)
+        traveller.pod.com2.log.wait_for(r"workload: (.*\n)+?.*workload: .*\n", 60, traveller.arrived, traveller.pod.alive)
         answer = linux.Shell(traveller.pod, guest).run(COMMAND)
         story.tell("lab", f"its shell on pod-b answers {COMMAND!r}: " + " / ".join(answer.strip().split("\n")))
         largest = max(report["largest"] for report in linux.reports(traveller.text))
