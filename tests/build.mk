@@ -57,7 +57,7 @@ $(FUZZ_DIR)/%: tests/fuzz/%.c $(FUZZ_LIB)
 	@echo "  FUZZLD  $@"
 	@clang $(HOST_CFLAGS) $(SANITIZE) -fsanitize=fuzzer -o $@ $< $(FUZZ_LIB)
 
-.PHONY: check unit fuzz-smoke
+.PHONY: check unit fuzz-smoke seeds
 # Layers, headers that compile alone and the like: they need the libraries' headers, and nothing else.
 check: $(NEWLIB_HEADERS) $(SOURCES_STAMP)
 	@python3 -m tools.lab test --only '^check/'
@@ -70,5 +70,13 @@ fuzz-smoke: $(FUZZERS)
 	@for f in $(FUZZERS); do c=tests/fuzz/corpus/$${f##*/fuzz_}; mkdir -p $$f.new; \
 	    $$f -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$$f. $$f.new $$c > $$f.log 2>&1 && echo "  ok    $$f" || \
 	    { echo "  FAIL  $$f"; tail -40 $$f.log; exit 1; }; done
+
+# The state fuzzer's seeds, from the encoder as it is now: after a section of the state has changed.
+seeds: $(FUZZ_DIR)/seeds
+	@rm -f tests/fuzz/corpus/state/* && $< tests/fuzz/corpus/state && ls -l tests/fuzz/corpus/state
+$(FUZZ_DIR)/seeds: tests/fuzz/seeds.c $(UNIT_LIB)
+	@mkdir -p $(@D)
+	@echo "  HOSTLD  $@"
+	@gcc $(HOST_CFLAGS) $(SANITIZE) -o $@ $< $(UNIT_LIB)
 
 -include $(wildcard $(foreach d,$(UNIT_DIR) $(FUZZ_DIR),$(d)/*.d $(d)/pure/*/*.d $(d)/pure/*/*/*.d $(d)/pure/*/*/*/*.d))

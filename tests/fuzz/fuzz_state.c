@@ -1,6 +1,7 @@
 /*
- * Any bytes as a machine's whole state. No crash; what is refused is explained; what is accepted encodes to something that is
- * accepted again and equal. And any paging structures as a guest's: the software walk ends, inside bounds.
+ * Any bytes as a machine's whole state; the first says of which machine. No crash; what is refused is explained; what is
+ * accepted encodes to something that is accepted again and equal. And any paging structures as a guest's: the software
+ * walk ends, inside bounds.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 #define RAM_SIZE 8192
 #include "tests/fakes/ram.h"
+#include "tests/fakes/machine_image.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -35,12 +37,10 @@ static void walk_anything(const uint8_t *data, size_t size)
     guest_walk(&state, &memory, linear, data[0] & 1, &gpa, &error_code);
 }
 
-/* A machine of two vCPUs with all devices. */
-static const struct guest_config config = { .vcpus = 2, .devices = GUEST_DEVICES_ALL };
-
-static void decode_anything(const uint8_t *data, size_t size)
+static void decode_anything(uint8_t shape, const uint8_t *data, size_t size)
 {
-    struct vm_image *first = vm_image_new(config.vcpus), *second = vm_image_new(config.vcpus);
+    const struct guest_config config = machine_shape(shape);
+    struct vm_image *first = fake_machine_blank(config.vcpus), *second = fake_machine_blank(config.vcpus);
     static struct state_part parts[VM_IMAGE_PARTS_MAX], parts2[VM_IMAGE_PARTS_MAX];
     char why[160] = "";
     size_t used;
@@ -67,7 +67,8 @@ out:
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    decode_anything(data, size);
+    if (size)
+        decode_anything(data[0], data + 1, size - 1);
     walk_anything(data, size);
     return 0;
 }

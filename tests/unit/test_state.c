@@ -4,13 +4,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "kernel/arch/msr.h"
+#include "tests/fakes/machine_image.h"
 #include "vmx/state.h"
-#include "tests/fakes/apic.h"
-#include "vmx/vm_image.h"
-#include "vmx/vmcs.h"
 
 #define VCPUS 3
 
@@ -25,34 +23,11 @@ struct fixture {
 
 static const struct guest_config config = { .vcpus = VCPUS, .devices = GUEST_DEVICES_ALL };
 
-/* A long-mode guest as a teleport would find it: every group has something in it, and no vCPU is like another. */
-static void fill_vcpu(struct vcpu_image *image, uint32_t index)
-{
-    struct vcpu_state *v = &image->state;
-    vcpu_state_reset(v, 0x8000);
-    fake_apic_state(&image->lapic, index);
-    for (unsigned i = 0; i < GPR_COUNT; i++)
-        v->gpr.gpr[i] = 0x0101010101010101ULL * (i + 1) + index;
-    v->control = (struct state_control){ .cr0 = CR0_PE | CR0_PG | CR0_ET, .cr3 = 0x1000, .cr4 = CR4_PAE,
-                                         .efer = IA32_EFER_LME | IA32_EFER_LMA, .xcr0 = 7 };
-    v->msr.lstar = 0xffffffff80001000;
-    v->events.event_info = INTERRUPTION_VALID | INTERRUPTION_HARDWARE_EXCEPTION << INTERRUPTION_TYPE_SHIFT | 6;
-    v->events.activity = ACTIVITY_HLT;
-    v->xsave.image[XSAVE_XSTATE_BV] = 7;
-}
-
 static int make(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    f->image = vm_image_new(VCPUS);
-    f->decoded = vm_image_new(VCPUS);
-    for (uint32_t v = 0; v < VCPUS; v++)
-        fill_vcpu(&f->image->vcpus[v], v);
-    uart_reset(&f->image->platform.uart);
-    virtio_init_all(f->image->platform.virtio);
-    virtio_init_all(f->decoded->platform.virtio);
-    f->image->clock = (struct state_clock){ 123456789, 2000000000 };
-    f->image->console.position = 4711;
+    f->image = fake_machine_new(VCPUS);
+    f->decoded = fake_machine_blank(VCPUS);
     f->count = vm_image_parts(f->image, &config, false, f->parts);
     assert_true(f->count <= VM_IMAGE_PARTS_MAX);
     assert_int_equal(vm_image_parts(f->decoded, &config, false, f->decoded_parts), f->count);
@@ -266,6 +241,29 @@ static void reset_state(void **state)
     free(v);
 }
 
+#define SEEDS "tests/fuzz/corpus/state/"
+#define SEED_MAX 32768
+
+/* The fuzzer starts from states that are accepted: it would find its way past the first section's name by luck only. */
+static void fuzz_seed(void **state)
+{
+    struct state_part parts[VM_IMAGE_PARTS_MAX];
+    char why[256] = "";
+    uint8_t *bytes = malloc(SEED_MAX);
+    FILE *f = fopen(*state, "r");
+    assert_non_null(f);
+    size_t size = fread(bytes, 1, SEED_MAX, f);
+    fclose(f);
+    assert_in_range(size, 1, SEED_MAX - 1);
+    const struct guest_config shape = machine_shape(bytes[0]);
+    struct vm_image *image = fake_machine_blank(shape.vcpus);
+    uint32_t count = vm_image_parts(image, &shape, false, parts);
+    if (state_parts_decode(parts, count, bytes + 1, size - 1, why, sizeof why) != OK)
+        fail_msg("%s: %s (the state has changed: make seeds)", (const char *)*state, why);
+    free(image);
+    free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +276,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(host_killers_are_refused, make, unmake),
         cmocka_unit_test_setup_teardown(every_bit, make, unmake),
         cmocka_unit_test(reset_state),
+        cmocka_unit_test_prestate(fuzz_seed, SEEDS "one-vcpu"),
+        cmocka_unit_test_prestate(fuzz_seed, SEEDS "two-vcpus-all-devices"),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
