@@ -121,11 +121,6 @@ void console_set_reader(struct thread *waiter)
     reader = waiter;
 }
 
-bool console_com2_present(void)
-{
-    return com2.present;
-}
-
 void console_com2_write(const char *bytes, size_t size)
 {
     uart_send(&com2, bytes, size, false); /* the log is worth waiting for; a guest's bytes are not */

@@ -21,7 +21,6 @@ size_t console_read(char *buffer, size_t size);
 void console_set_reader(struct thread *waiter);
 
 /* Raw bytes to COM2. Never waits long: a UART that does not drain within a bounded time drops the rest. */
-bool console_com2_present(void);
 void console_com2_write(const char *bytes, size_t size);
 
 void console_interrupts_init(void);                               /* once interrupts work: input, and output in the background */

@@ -1,7 +1,6 @@
 /*
- * Guarantees: every vector from 32 on has a handler or is counted as unexpected and acknowledged, so that no interrupt,
- * however wild, stops a pod; EOI is sent after the handlers, so that a level-triggered line is quiet by then or comes
- * again.
+ * Guarantees: every vector from 32 on is acknowledged, whether it has a handler or not, so that no interrupt, however
+ * wild, stops a pod; EOI is sent after the handlers, so that a level-triggered line is quiet by then or comes again.
  */
 #include "kernel/interrupt.h"
 #include <stddef.h>
@@ -38,7 +37,6 @@ static struct gsi_route gsi_routes[HANDLERS_MAX];
 static unsigned gsi_route_count;
 static uint8_t next_vector = VECTOR_ALLOC_FIRST;
 static struct spinlock lock = SPINLOCK_INIT; /* all of the above; dispatch reads without it: entries only appear */
-static uint64_t unexpected;
 
 void interrupt_window(void)
 {
@@ -133,16 +131,9 @@ void interrupt_dispatch(uint64_t vector)
     if (vector == VECTOR_SPURIOUS)
         return; /* SDM Vol. 3A, 11.9 "Spurious Interrupt": no EOI */
     cpu_this()->interrupts++;
-    if (!route)
-        unexpected++;
     for (; route; route = route->next)
         route->handler(route->arg);
     lapic_eoi();
-}
-
-uint64_t interrupt_unexpected_count(void)
-{
-    return unexpected;
 }
 
 /* The IPI has done its work by arriving. */

@@ -32,6 +32,4 @@ enum err interrupt_register_isa(uint8_t irq, interrupt_handler *handler, void *a
 void interrupt_init(void);                               /* boot: masks the 8259s, LAPIC and I/O APICs on */
 void interrupt_dispatch(uint64_t vector);                /* from trap_dispatch */
 
-uint64_t interrupt_unexpected_count(void);                /* interrupts on vectors that nobody registered */
-
 #endif

@@ -85,12 +85,6 @@ void timer_cancel(struct timer *timer)
         remove(cpu_this()->timers, timer);
 }
 
-uint64_t timer_next_deadline(void)
-{
-    const struct timer *head = cpu_this()->timers->head;
-    return head ? head->deadline : UINT64_MAX;
-}
-
 static void timer_handler(void *arg)
 {
     struct timer_queue *queue = cpu_this()->timers;

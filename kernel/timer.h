@@ -17,7 +17,6 @@ struct timer {
 
 void timer_arm(struct timer *timer, uint64_t deadline);  /* on the calling CPU; re-arms if armed; the past fires at once */
 void timer_cancel(struct timer *timer);                  /* on the CPU that armed it; no effect if not armed */
-uint64_t timer_next_deadline(void);                      /* of the calling CPU; UINT64_MAX if none is armed */
 
 void timer_init(void);                                   /* boot: chooses the LAPIC timer mode; calls the next */
 void timer_init_cpu(void);                               /* boot: on each other CPU */

@@ -80,7 +80,6 @@ static struct stream *create(struct tcp_pcb *pcb)
         return NULL;
     live_count++;
     stream->pcb = pcb;
-    stream->peer = pcb->remote_ip.addr;
     tcp_arg(pcb, stream);
     tcp_recv(pcb, stream_on_received);
     tcp_sent(pcb, stream_on_sent);
@@ -156,7 +155,6 @@ enum err stream_connect(struct stream **out, uint32_t address, uint16_t port, ui
             tcp_abort(pcb);
         return ERR_NO_MEMORY;
     }
-    stream->peer = address;
     started = tcp_connect(pcb, &to, port, on_connected);
     err = started == ERR_OK ? OK : from_lwip(started);
     while (err == OK && !stream->connected)
@@ -269,11 +267,6 @@ void stream_interrupt(struct stream *stream)
     stream->interrupted = true;
     if (stream->waiter)
         thread_wake(stream->waiter);
-}
-
-uint32_t stream_peer_address(const struct stream *stream)
-{
-    return stream->peer;
 }
 
 uint32_t stream_live_count(void)

@@ -25,8 +25,6 @@ void stream_listener_close(struct stream_listener *listener);
 enum err stream_read_some(struct stream *stream, void *buffer, size_t size, size_t *got, uint64_t deadline);
 /* Reads exactly size bytes. ERR_CLOSED: the end came before. */
 enum err stream_read(struct stream *stream, void *buffer, size_t size, uint64_t deadline);
-/* Bytes that stream_read_some would give without waiting. */
-size_t stream_readable(const struct stream *stream);
 
 /*
  * Copies all of data into TCP's send queue, waiting while it is full. With `push` false the bytes may wait
@@ -45,7 +43,6 @@ void stream_interrupt(struct stream *stream);
 void stream_close(struct stream *stream);   /* orderly (FIN); frees it; NULL is fine */
 void stream_abort(struct stream *stream);   /* RST; frees it */
 
-uint32_t stream_peer_address(const struct stream *stream);   /* network byte order */
 uint32_t stream_live_count(void);
 
 #endif

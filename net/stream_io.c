@@ -142,11 +142,6 @@ enum err stream_read(struct stream *stream, void *buffer, size_t size, uint64_t 
     return OK;
 }
 
-size_t stream_readable(const struct stream *stream)
-{
-    return stream->rx_bytes;
-}
-
 static size_t unsent_bytes(const struct tcp_pcb *pcb)
 {
     return (u32_t)(pcb->snd_lbb - pcb->snd_nxt);

@@ -19,7 +19,6 @@ struct stream {
     struct thread *waiter;            /* the owner, while blocked */
     size_t wake_room;                 /* the blocked writer wants this many bytes of room in the send queue */
     size_t unacknowledged;            /* bytes written and not yet acknowledged */
-    uint32_t peer;                    /* network byte order */
 
     struct pbuf *rx[RX_QUEUE_MAX];    /* received, unread; the head may be partly read */
     uint32_t rx_head, rx_tail;        /* free running; index & (RX_QUEUE_MAX - 1) */

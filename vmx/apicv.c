@@ -57,7 +57,12 @@ void vcpu_apicv_init(struct vcpu *vcpu)
     vmcs_write(TPR_THRESHOLD, 0); /* of no use with virtual-interrupt delivery (SDM 30.1.2) */
 }
 
-bool vcpu_uses_apicv(const struct vcpu *vcpu)
+/*
+ * Does the processor virtualize this vCPU's APIC now? Not while an access to RAM may find the page missing
+ * (vm->page_missing): the delivery of an interrupt may then be cut short, and for one that the processor chose by
+ * itself Bochs 3.1 does not say which it was: its IDT-vectoring information is left from an earlier event.
+ */
+static bool uses_apicv(const struct vcpu *vcpu)
 {
     return apicv() && !vcpu->vm->page_missing;
 }
@@ -85,7 +90,7 @@ static uint32_t secondary_controls(const struct vcpu *vcpu)
     const uint32_t apicv_controls = SECONDARY_APIC_REGISTER_VIRTUALIZATION | SECONDARY_VIRTUAL_INTERRUPT_DELIVERY;
     const struct lapic *lapic = &vcpu->lapic;
     uint32_t controls = vmx_controls_get()->secondary;
-    if (!vcpu_uses_apicv(vcpu))
+    if (!uses_apicv(vcpu))
         return controls & ~apicv_controls;
     if (lapic_mode(lapic) == APIC_X2APIC)
         return controls | SECONDARY_VIRTUALIZE_X2APIC_MODE;
@@ -101,7 +106,7 @@ static void show_access_page(struct vm *vm)
     bool wanted = false;
     spinlock_acquire(&vm->device_lock);
     for (uint32_t i = 0; i < vm->vcpu_count; i++)
-        wanted |= atomic_load(&vm->routes[i].mode) == APIC_XAPIC && vcpu_uses_apicv(vm->vcpus[i]);
+        wanted |= atomic_load(&vm->routes[i].mode) == APIC_XAPIC && uses_apicv(vm->vcpus[i]);
     bool changed = ept_show_apic_page(&vm->memory.ept, (struct gpa){ LAPIC_DEFAULT_BASE }, wanted);
     for (uint32_t i = 0; changed && i < vm->vcpu_count; i++)
         vm->vcpus[i]->invept = true;
@@ -117,13 +122,13 @@ static void write_primary_controls(struct vcpu *vcpu)
 {
     const uint32_t cr8_exiting = PRIMARY_CR8_LOAD_EXITING | PRIMARY_CR8_STORE_EXITING;
     uint32_t controls = vcpu->primary_controls & ~(cr8_exiting | PRIMARY_USE_TPR_SHADOW);
-    vcpu->primary_controls = controls | (vcpu_uses_apicv(vcpu) ? PRIMARY_USE_TPR_SHADOW : cr8_exiting);
+    vcpu->primary_controls = controls | (uses_apicv(vcpu) ? PRIMARY_USE_TPR_SHADOW : cr8_exiting);
     vmcs_write(PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS, vcpu->primary_controls);
 }
 
 static void write_mode(struct vcpu *vcpu)
 {
-    bool x2apic = lapic_mode(&vcpu->lapic) == APIC_X2APIC && vcpu_uses_apicv(vcpu);
+    bool x2apic = lapic_mode(&vcpu->lapic) == APIC_X2APIC && uses_apicv(vcpu);
     write_primary_controls(vcpu);
     vmcs_write(SECONDARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS, secondary_controls(vcpu));
     vmcs_write(ADDRESS_OF_MSR_BITMAPS, vmx_msr_bitmap(x2apic).raw);

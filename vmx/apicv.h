@@ -32,12 +32,6 @@ bool apicv_is_allowed(void);
 enum err apicv_create(struct vm *vm);
 void apicv_destroy(struct vm *vm);
 
-/*
- * Does the processor virtualize this vCPU's APIC now? Not while an access to RAM may find the page missing
- * (vm->page_missing): the delivery of an interrupt may then be cut short, and for one that the processor chose by
- * itself Bochs 3.1 does not say which it was: its IDT-vectoring information is left from an earlier event.
- */
-bool vcpu_uses_apicv(const struct vcpu *vcpu);
 /* vm->page_missing was set or cleared, with the machine held: its vCPUs go the other way from now on. */
 void apicv_reconsider(struct vm *vm);
 

@@ -161,25 +161,6 @@ bool vcpu_has_deliverable_event(struct vcpu *vcpu)
            (!vcpu->dead && (pic_interrupt_waits(vcpu) || lapic_pending_vector(&vcpu->lapic) >= 0));
 }
 
-static void wake(struct vcpu *vcpu)
-{
-    vcpu->inject_work = true;
-    if (vcpu->thread && vcpu->thread != thread_current())
-        thread_wake(vcpu->thread);
-}
-
-void vcpu_inject_irq(struct vcpu *vcpu, uint8_t vector)
-{
-    lapic_set_irr(&vcpu->lapic, vector, false);
-    wake(vcpu);
-}
-
-void vcpu_inject_nmi(struct vcpu *vcpu)
-{
-    vcpu->nmi_pending = true;
-    wake(vcpu);
-}
-
 /* SDM Vol. 3A, Table 6-4 "Interrupt and Exception Classes". */
 enum exception_class { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };
 

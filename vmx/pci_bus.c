@@ -46,11 +46,6 @@ static const struct {
     [PCI_SLOT_ENTROPY] = { &virtio_pci_models[VIRTIO_ENTROPY], &virtio_pci_ops },
 };
 
-const struct pci_model *pci_model_of(unsigned slot)
-{
-    return slot < PCI_SLOTS ? slots[slot].model : NULL;
-}
-
 static bool present(const struct vm *vm, unsigned slot)
 {
     return slot < PCI_SLOTS && slots[slot].model && (vm->platform.pci_present >> slot & 1);

@@ -35,7 +35,6 @@ struct pci_ops {
 uint32_t pci_slots_of(const struct guest_config *config);
 /* Power-on: the functions that vm->config asks for, their BARs one after the other in the window, as firmware would place them. */
 void pci_power_on(struct vm *vm);
-const struct pci_model *pci_model_of(unsigned slot);    /* NULL: nothing was ever made for this slot */
 
 /* For devices. The vector of an MSI-X message (nothing happens while MSI-X is off), and the level of the pin. */
 void pci_raise_msix(struct vm *vm, unsigned slot, unsigned vector);

@@ -143,8 +143,6 @@ uint64_t vcpu_cr4_allowed(const struct vm *vm);
 void vcpu_inject(struct vcpu *vcpu);                /* before each entry when inject_work */
 void vcpu_recover_event(struct vcpu *vcpu, uint32_t idt_vectoring_information);
 bool vcpu_has_deliverable_event(struct vcpu *vcpu); /* would it wake a halted processor? `dead` counts */
-void vcpu_inject_irq(struct vcpu *vcpu, uint8_t vector);           /* through its APIC */
-void vcpu_inject_nmi(struct vcpu *vcpu);
 /* A fault or trap for the guest at its present RIP. Combines with one in delivery (SDM Vol. 3A, Table 6-5). */
 void vcpu_inject_exception(struct vcpu *vcpu, uint8_t vector);
 void vcpu_inject_exception_error(struct vcpu *vcpu, uint8_t vector, uint32_t error_code);

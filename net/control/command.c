@@ -227,11 +227,6 @@ void command_mac(const struct command *command, uint8_t out[GUEST_MAC_BYTES])
     memcpy(out, &command->options[OPTION_MAC].number, GUEST_MAC_BYTES);
 }
 
-const char *command_verb_name(enum command_verb verb)
-{
-    return command_verbs[verb].name;
-}
-
 bool command_describe(enum command_verb verb, char *synopsis, size_t size, const char **help)
 {
     static const char *const arguments[] = {

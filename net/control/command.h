@@ -63,6 +63,5 @@ void command_mac(const struct command *command, uint8_t out[GUEST_MAC_BYTES]);
 
 /* For `help`: "teleport NAME PEER[:PORT] [audit] [downtime=US] ..." and one sentence. False: no such verb. */
 bool command_describe(enum command_verb verb, char *synopsis, size_t size, const char **help);
-const char *command_verb_name(enum command_verb verb);
 
 #endif

@@ -52,13 +52,6 @@ bool source_may_run(enum source_state state)
     return state == SOURCE_NEGOTIATING || state == SOURCE_PRECOPY || state == SOURCE_KEPT;
 }
 
-const char *source_state_name(enum source_state state)
-{
-    static const char *const names[SOURCE_STATES] = { "negotiating", "pre-copy", "stopped", "committed",
-                                                      "in doubt",    "done",     "kept" };
-    return names[state];
-}
-
 static const struct {
     bool defined;
     struct target_step step;
@@ -88,10 +81,4 @@ struct target_step target_step(enum target_state state, enum target_event event)
     if (target_table[state][event].defined)
         return target_table[state][event].step;
     return (struct target_step){ state, TARGET_NOTHING };
-}
-
-const char *target_state_name(enum target_state state)
-{
-    static const char *const names[TARGET_STATES] = { "receiving", "waiting", "running", "discarded" };
-    return names[state];
 }

@@ -51,7 +51,6 @@ struct source_step {
     enum source_action action;
 };
 struct source_step source_step(enum source_state state, enum source_event event);
-const char *source_state_name(enum source_state state);
 /* May the guest's vCPUs be in guest mode on the source in this state? */
 bool source_may_run(enum source_state state);
 
@@ -85,6 +84,5 @@ struct target_step {
     enum target_action action;
 };
 struct target_step target_step(enum target_state state, enum target_event event);
-const char *target_state_name(enum target_state state);
 
 #endif

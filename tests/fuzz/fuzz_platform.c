@@ -57,7 +57,6 @@ static void drive_acpi_pm(void *device, struct access a, struct machine_time tim
     unsigned size = 1u << a.what % 3, offset = a.where % ACPI_PM_PORT_COUNT;
     acpi_pm_read(pm, offset, size, time);
     acpi_pm_write(pm, offset, size, a.value * 0x01010101u, time);
-    acpi_pm_press_power_button(pm);
     acpi_pm_advance(pm, time);
     require(acpi_pm_next_deadline(pm, time) > time.now || time.now == UINT64_MAX);
 }

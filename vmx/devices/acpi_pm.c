@@ -54,11 +54,6 @@ uint64_t acpi_pm_next_deadline(const struct acpi_pm *pm, struct machine_time tim
     return machine_time_after(0, carries << CARRY_BIT, ACPI_PM_TIMER_HZ, time.hz);
 }
 
-void acpi_pm_press_power_button(struct acpi_pm *pm)
-{
-    pm->status |= STATUS_POWER_BUTTON;
-}
-
 static uint32_t read_register(const struct acpi_pm *pm, unsigned at, struct machine_time time)
 {
     switch ((enum pm_register)at) {

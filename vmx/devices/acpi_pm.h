@@ -1,7 +1,7 @@
 /*
  * The fixed hardware of ACPI (ACPI Specification 6.4, 4.8.3 "PM1 Event Grouping", 4.8.3.2 "PM1 Control", 4.8.3.3 "Power
- * Management Timer"): the power button, the system control interrupt, power-off, and the timer. There is no SMM: the
- * machine is in ACPI mode from the start. Pure.
+ * Management Timer"): the system control interrupt, power-off, and the timer. There is no SMM: the machine is in ACPI
+ * mode from the start. The power button is there, and nobody presses it. Pure.
  */
 #ifndef TELEPOD_DEVICES_ACPI_PM_H
 #define TELEPOD_DEVICES_ACPI_PM_H
@@ -27,8 +27,6 @@ void acpi_pm_reset(struct acpi_pm *pm);
 uint32_t acpi_pm_read(struct acpi_pm *pm, unsigned offset, unsigned size, struct machine_time time);
 /* True: the guest has asked to be powered off (S5). */
 bool acpi_pm_write(struct acpi_pm *pm, unsigned offset, unsigned size, uint32_t value, struct machine_time time);
-
-void acpi_pm_press_power_button(struct acpi_pm *pm);
 
 /* The timer's carry; then the level of the SCI, and when it may change by itself. */
 void acpi_pm_advance(struct acpi_pm *pm, struct machine_time time);
