@@ -43,6 +43,7 @@ static uint64_t enter(struct vcpu *vcpu, uint64_t now, bool *entered)
     }
     vcpu->launched = true;
     vcpu->guest_ticks += after - now;
+    vcpu->last_ran_tsc = after;
     return after;
 }
 
@@ -130,6 +131,7 @@ static bool wakes(struct vcpu *vcpu)
     if (vcpu->activity == ACTIVITY_HLT && vcpu_has_deliverable_event(vcpu)) {
         vcpu->activity = ACTIVITY_ACTIVE;
         vcpu->dead = false;
+        vcpu->last_ran_tsc = time_now();
     }
     return vcpu->activity == ACTIVITY_ACTIVE;
 }

@@ -89,6 +89,7 @@ struct vcpu {
     uint32_t exit_reason;
     uint64_t exit_counts[VMX_EXIT_REASONS];
     uint64_t guest_ticks;               /* TSC ticks in guest mode */
+    uint64_t last_ran_tsc;              /* host TSC of its last exit, or of its waking from HLT since then */
     uint64_t events_recovered;          /* deliveries that an exit cut short and that were begun again */
 };
 

@@ -67,6 +67,7 @@ struct vm {
     bool teleporting;                    /* a teleport owns it: the operator cannot stop, pause or resume it meanwhile */
     uint64_t guest_tsc_hz;               /* the TSC frequency that this guest was told */
     uint64_t pause_tsc;                  /* host TSC of the instant of the last pause (all vCPUs out of guest mode) */
+    uint64_t last_ran_tsc;               /* host TSC since which it has stood still then: before pause_tsc if it had no CPU */
     _Atomic uint64_t first_entry_tsc;    /* host TSC of the first guest entry after the last vm_resume; 0: not yet */
     /* serial console: output ring, and input that waits for the guest */
     char console[VM_CONSOLE_RING];
@@ -127,7 +128,10 @@ struct vm *vm_find(const char *name);
 struct vm *vm_by_index(uint32_t index);        /* 0 .. VMS_MAX - 1; NULL for an empty slot */
 
 enum err vm_resume(struct vm *vm);             /* VM_PAUSED -> VM_RUNNING */
-/* VM_RUNNING -> VM_PAUSED: returns when no vCPU is in guest mode or will enter; vm->pause_tsc is that instant. */
+/*
+ * VM_RUNNING -> VM_PAUSED: returns when no vCPU is in guest mode or will enter; vm->pause_tsc is that instant, and
+ * vm->last_ran_tsc the one at which the guest last ran, or slept because it wanted to.
+ */
 enum err vm_pause(struct vm *vm);
 
 /*

@@ -7,6 +7,7 @@
  * and sees the hold before it enters again.
  */
 #include "kernel/arch/insn.h"
+#include "kernel/lib/util.h"
 #include "kernel/log.h"
 #include "kernel/thread.h"
 #include "kernel/time.h"
@@ -69,6 +70,24 @@ enum err vm_resume(struct vm *vm)
     return OK;
 }
 
+/*
+ * A vCPU that is awake stands still from its last exit on: others have had its CPU since, as the harvest before a pause. One in
+ * HLT rests because it wants to, until its timer is due. The guest stands still when the last of its vCPUs that is awake does.
+ */
+static uint64_t stands_still_since(const struct vm *vm)
+{
+    uint64_t awake = 0, due = vm->platform_deadline;
+    for (uint32_t i = 0; i < vm->vcpu_count; i++) {
+        const struct vcpu *vcpu = vm->vcpus[i];
+        if (vcpu->activity == ACTIVITY_ACTIVE)
+            awake = MAX(awake, vcpu->last_ran_tsc);
+        due = MIN(due, vcpu->lapic_deadline);
+    }
+    uint64_t since = awake ? awake : due;
+    /* Not before it was let go; and one that has not entered since then has not stopped either. */
+    return vm->first_entry_tsc ? MIN(MAX(since, vm->first_entry_tsc), vm->pause_tsc) : vm->pause_tsc;
+}
+
 /* Held, no vCPU's TSC can be beyond the instant that is noted, and no device changes anything after it. */
 enum err vm_pause(struct vm *vm)
 {
@@ -78,6 +97,7 @@ enum err vm_pause(struct vm *vm)
     if (running) {
         vm->state = VM_PAUSED;
         vm->pause_tsc = time_now();
+        vm->last_ran_tsc = stands_still_since(vm);
         vm->pause_guest_tsc = clock_guest_tsc(&vm->clock, vm->pause_tsc);
         vm_virtio_paused(vm);
     }

@@ -11,11 +11,25 @@ uint32_t flight_facts(const struct flight *f, struct round_facts out[FLIGHT_ROUN
     return f->round_count;
 }
 
+void flight_begin_downtime(struct flight *f, uint64_t ns)
+{
+    f->pause_ns = MAX(ns, f->origin_ns) - f->origin_ns;
+    for (uint32_t i = 0; i < f->phase_count; i++)
+        f->phases[i].end_ns = MAX(f->phases[i].start_ns, MIN(f->phases[i].end_ns, f->pause_ns));
+}
+
+static bool opens_downtime(const struct flight *f, bool on_target, bool in_downtime)
+{
+    return in_downtime && !on_target && f->pause_ns && f->phase_count && !f->phases[f->phase_count - 1].in_downtime;
+}
+
 void flight_add_phase(struct flight *f, const char *name, bool on_target, bool in_downtime, uint64_t start_ns,
                       uint64_t end_ns)
 {
     if (f->phase_count == FLIGHT_PHASES_MAX)
         return;
+    if (opens_downtime(f, on_target, in_downtime))
+        start_ns = f->origin_ns + f->pause_ns;
     /* A clock's error must not show as a phase that begins before the teleport or ends before it begins. */
     start_ns = MAX(start_ns, f->origin_ns);
     end_ns = MAX(end_ns, start_ns);

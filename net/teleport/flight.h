@@ -51,7 +51,8 @@ struct flight {
     uint32_t phase_count;
     struct flight_phase phases[FLIGHT_PHASES_MAX];
     uint64_t origin_ns;        /* source's clock at the start: the axis's zero */
-    uint64_t pause_ns, running_ns, end_ns;   /* on the axis; 0: did not happen, or is not known */
+    uint64_t pause_ns;         /* on the axis, as the next two: the guest stands still; 0: did not happen, or is not known */
+    uint64_t running_ns, end_ns;
     uint64_t kept_ns;          /* the guest, paused and not moved, ran on here at this time; 0: was not paused */
 
     bool audited;
@@ -61,12 +62,17 @@ struct flight {
 /* The facts of all rounds so far, as the stop policy wants them; returns how many. */
 uint32_t flight_facts(const struct flight *f, struct round_facts out[FLIGHT_ROUNDS_MAX]);
 
+/*
+ * The guest stands still since `ns` of the source's clock. That may be a while before it was paused: then the phase before ends
+ * there, and the first one of the downtime, added next, begins there.
+ */
+void flight_begin_downtime(struct flight *f, uint64_t ns);
 /* Adds a phase that ran from start_ns to end_ns of the source's clock (not yet on the axis). */
 void flight_add_phase(struct flight *f, const char *name, bool on_target, bool in_downtime, uint64_t start_ns,
                       uint64_t end_ns);
 
 /*
- * How long the guest stood still: from the pause on the source to its first entry, on the target if it moved, here if it was
+ * How long the guest stood still: from its last exit on the source, or the pause if it slept, to its first entry, on the target if it moved, here if it was
  * kept. False: it did not stand still, or nobody measured it (it moved out of doubt and the target's times were lost, or the
  * clocks moved so that it would be negative).
  */

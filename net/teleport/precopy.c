@@ -160,8 +160,6 @@ enum err source_precopy(struct source *s)
         if (e)
             return e;
         s->flight->round_count++;
-        if (s->progress)
-            s->progress(s->progress_context, s->flight);
         decision = decide(s);
         if (decision != STOP_NOT_YET && decision != STOP_GIVE_UP && !fresh && wants_fresh_clock(s, start_ns)) {
             e = refresh_clock(s);
@@ -170,6 +168,9 @@ enum err source_precopy(struct source *s)
             fresh = true;
             decision = STOP_NOT_YET;
         }
+        /* Only while the guest runs: the last round is told when all is over. */
+        if (decision == STOP_NOT_YET)
+            source_tell_progress(s);
     }
     s->flight->stop_reason = stop_decision_name(decision);
     if (decision == STOP_GIVE_UP)

@@ -62,6 +62,12 @@ void source_count_bytes(struct source *s)
     s->channel.bytes_sent = 0;
 }
 
+void source_tell_progress(struct source *s)
+{
+    if (s->progress)
+        s->progress(s->progress_context, s->flight);
+}
+
 static enum err connect_peer(struct source *s)
 {
     return source_open_channel(s);
@@ -145,7 +151,7 @@ static enum err pause_guest(struct source *s)
     s->pause_tsc = ran ? vm->pause_tsc : time_now();
     s->guest_tsc = ran ? vm_guest_tsc_at_pause(vm) : clock_guest_tsc(&vm->clock, s->pause_tsc);
     if (ran)
-        s->flight->pause_ns = time_to_ns(s->pause_tsc) - s->flight->origin_ns;
+        flight_begin_downtime(s->flight, time_to_ns(vm->last_ran_tsc));
     enum err e = vm_track_harvest(vm, &s->dirty);
     return e ? source_fault(s, e, "the last dirty pages could not be harvested") : OK;
 }
@@ -309,6 +315,7 @@ enum err teleport_send(struct vm *vm, const struct teleport_options *options, te
         s->state = source_step(s->state, SOURCE_FAULT).next;
         if (s->state == SOURCE_IN_DOUBT) {
             vm->state = VM_IN_DOUBT;
+            source_tell_progress(s);
             doubt_begin(s);
             doubt_resolve(s, time_after_us(s->options.doubt_us), DOUBT_RETRY_US);
             if (s->state == SOURCE_IN_DOUBT)
@@ -318,6 +325,7 @@ enum err teleport_send(struct vm *vm, const struct teleport_options *options, te
     }
     e = s->state == SOURCE_DONE ? OK : e;
     source_finish(s);
+    source_tell_progress(s);
     source_release(s);
     return e;
 }

@@ -52,6 +52,9 @@ enum err source_measure_clock(struct source *s, uint32_t exchanges);
 /* What the channel has sent is the teleport's: into the flight record, once. */
 void source_count_bytes(struct source *s);
 
+/* Whoever watches the teleport hears of the rounds so far. */
+void source_tell_progress(struct source *s);
+
 /* precopy.c: rounds until the stop policy says now. */
 enum err source_precopy(struct source *s);
 /* Sends every frame of s->dirty as it is now, and takes it out of the set; after an error some are left in it. */

@@ -27,7 +27,10 @@ struct teleport_options {
 };
 void teleport_default_options(struct teleport_options *options);
 
-/* Called after each round and at the end, from the teleport's thread, with flight->round_count grown by one. */
+/*
+ * Called from the teleport's thread after each round that another one follows, with flight->round_count grown by one, and at
+ * the end: not while the guest stands still.
+ */
 typedef void teleport_progress(void *context, const struct flight *flight);
 
 /*

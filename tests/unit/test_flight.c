@@ -101,6 +101,23 @@ static void phases_stay_on_the_axis(void **state)
     assert_int_equal(f.phase_count, FLIGHT_PHASES_MAX);
 }
 
+/* The guest last ran while the source still copied: from there on all is downtime, and no phase overlaps another. */
+static void the_downtime_begins_before_the_pause(void **state)
+{
+    (void)state;
+    struct flight f = sample();
+    f.pause_ns = 0;
+    flight_add_phase(&f, "pre-copy", false, false, 1010 * MS, 1040 * MS);
+    flight_begin_downtime(&f, 1037 * MS);
+    flight_add_phase(&f, "pause", false, true, 1040 * MS, 1041 * MS);
+    flight_add_phase(&f, "residue", false, true, 1041 * MS, 1045 * MS);
+    assert_int_equal(f.pause_ns, 37 * MS);
+    assert_int_equal(f.phases[0].end_ns, 37 * MS);
+    assert_int_equal(f.phases[1].start_ns, 37 * MS);
+    assert_int_equal(f.phases[1].end_ns, 41 * MS);
+    assert_int_equal(f.phases[2].start_ns, 41 * MS);
+}
+
 /* The target's clock may be behind the source's. */
 static void an_offset_has_a_sign(void **state)
 {
@@ -132,6 +149,7 @@ int main(void)
         cmocka_unit_test(the_floor_is_transfer_and_round_trips),
         cmocka_unit_test(the_floor_is_never_above_the_downtime),
         cmocka_unit_test(phases_stay_on_the_axis),
+        cmocka_unit_test(the_downtime_begins_before_the_pause),
         cmocka_unit_test(an_offset_has_a_sign),
         cmocka_unit_test(the_largest_record_fits),
     };

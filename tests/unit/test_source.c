@@ -53,6 +53,7 @@ enum err thread_create(struct thread **out, const char *name, struct cpu *cpu, v
 enum err vm_pause(struct vm *v)
 {
     v->state = VM_PAUSED;
+    v->last_ran_tsc = time_now();
     v->pause_tsc = time_now();
     v->pause_guest_tsc = clock_guest_tsc(&v->clock, v->pause_tsc);
     return OK;
