@@ -71,9 +71,10 @@ fuzz-smoke: $(FUZZERS)
 	    $$f -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$$f. $$f.new $$c > $$f.log 2>&1 && echo "  ok    $$f" || \
 	    { echo "  FAIL  $$f"; tail -40 $$f.log; exit 1; }; done
 
-# The state fuzzer's seeds, from the encoder as it is now: after a section of the state has changed.
+# The seeds of fuzz_state and fuzz_wire, from the encoders as they are now: after a section or a message has changed.
+MADE_SEEDS := tests/fuzz/corpus/state tests/fuzz/corpus/wire
 seeds: $(FUZZ_DIR)/seeds
-	@rm -f tests/fuzz/corpus/state/* && $< tests/fuzz/corpus/state && ls -l tests/fuzz/corpus/state
+	@rm -f $(MADE_SEEDS:%=%/*) && $< tests/fuzz/corpus && ls -l $(MADE_SEEDS)
 $(FUZZ_DIR)/seeds: tests/fuzz/seeds.c $(UNIT_LIB)
 	@mkdir -p $(@D)
 	@echo "  HOSTLD  $@"

@@ -46,11 +46,13 @@ static inline void fake_vcpu_fill(struct vcpu_image *image, uint32_t index)
     v->xsave.image[XSAVE_XSTATE_BV] = 7;
 }
 
+#define FAKE_MACHINE_TSC 123456789
+
 /* In long mode, halted, its devices as they are after power-on. For free(). */
 static inline struct vm_image *fake_machine_new(uint32_t vcpus)
 {
     const uint64_t tsc_hz = 2000000000, wall_clock = 1000000000;
-    const struct machine_time time = { .now = 123456789, .hz = tsc_hz };
+    const struct machine_time time = { .now = FAKE_MACHINE_TSC, .hz = tsc_hz };
     struct vm_image *image = fake_machine_blank(vcpus);
     if (!image)
         return NULL;

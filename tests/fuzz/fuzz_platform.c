@@ -1,17 +1,15 @@
 /*
- * The devices of a guest's PC from a state that a peer may send, under any accesses at any times. No crash, deadlines that
- * lie ahead, and a state that a peer accepts again. The first byte chooses the device, then comes its state.
+ * The devices of a guest's PC, from reset or from a state that a peer may send, under any accesses at any times. No crash,
+ * deadlines that lie ahead, and a state that a peer accepts again. The first byte chooses the device; with its highest bit
+ * set, the device's state stands before the accesses.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include "kernel/arch/msr.h"
 #include "kernel/lib/util.h"
-#include "vmx/devices/acpi_pm.h"
-#include "vmx/devices/fw_cfg.h"
-#include "vmx/devices/pci.h"
-#include "vmx/devices/pit.h"
-#include "vmx/devices/rtc.h"
-#include "vmx/devices/uart.h"
+#include "tests/fakes/machine_image.h"
+#include "vmx/mtrr.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -118,16 +116,81 @@ static void drive_channel(void *device, struct access a, struct machine_time tim
     *(struct pit_channel *)device = pit.channel[a.later % PIT_CHANNELS];
 }
 
+static void drive_pic(void *device, struct access a, struct machine_time time)
+{
+    static const uint16_t ports[] = { PIC_MASTER_COMMAND, PIC_MASTER_DATA, PIC_SLAVE_COMMAND, PIC_SLAVE_DATA,
+                                      PIC_ELCR_MASTER, PIC_ELCR_SLAVE };
+    struct pic *pic = device;
+    uint16_t port = ports[a.where % ARRAY_SIZE(ports)];
+    (void)time;
+    switch (a.what % 4) {
+    case 0: pic_read(pic, port); break;
+    case 1: pic_write(pic, port, a.value); break;
+    case 2: pic_set_irq(pic, a.where, a.value & 1); break;
+    case 3:
+        if (pic_output(pic))
+            pic_acknowledge(pic);
+        break;
+    }
+}
+
+static void ignore_message(void *context, const struct apic_message *message) { (void)context, (void)message; }
+
+static void drive_ioapic(void *device, struct access a, struct machine_time time)
+{
+    static const struct ioapic_output output = { ignore_message, NULL };
+    struct ioapic *ioapic = device;
+    (void)time;
+    switch (a.what % 4) {
+    case 0: ioapic_read(ioapic, a.where & 0x1f); break;
+    case 1: ioapic_write(ioapic, a.where & 0x1f, a.value | (uint32_t)a.later << 8, &output); break;
+    case 2: ioapic_set_line(ioapic, a.where, a.value & 1, &output); break;
+    case 3: ioapic_eoi(ioapic, a.value, &output); break;
+    }
+}
+
+static void drive_mtrr(void *device, struct access a, struct machine_time time)
+{
+    const unsigned address_bits = 39;
+    uint32_t msr = a.what & 1 ? IA32_MTRRCAP : IA32_MTRR_DEF_TYPE - a.where;   /* the last of all but the first */
+    uint64_t value;
+    (void)time;
+    if (!mtrr_is_msr(msr))
+        return;
+    require(mtrr_read(device, msr, &value));
+    mtrr_write(device, msr, address_bits, a.later & 1 ? a.value : a.value * 0x0101010101010101ull << a.what % 64);
+}
+
 static const struct {
     const struct section *section;
     void (*drive)(void *device, struct access access, struct machine_time time);
 } devices[] = {
     { &pit_section, drive_pit }, { &pit_channel_section, drive_channel }, { &rtc_section, drive_rtc },
     { &acpi_pm_section, drive_acpi_pm }, { &fw_cfg_section, drive_fw_cfg }, { &pci_function_section, drive_pci },
-    { &uart_section, drive_uart },
+    { &uart_section, drive_uart }, { &pic_section, drive_pic }, { &ioapic_section, drive_ioapic },
+    { &mtrr_section, drive_mtrr },
 };
 
 #define OBJECT_MAX 4096
+#define HAS_STATE 0x80
+
+/* As after power-on. */
+static void power_on(const struct section *section, void *object)
+{
+    static const struct guest_config config = { .vcpus = 1, .devices = GUEST_DEVICES_ALL };
+    static struct vm_image *machine;
+    static struct state_part parts[VM_IMAGE_PARTS_MAX];
+    static uint32_t count;
+    uint32_t i = 0;
+    if (!machine) {
+        require((machine = fake_machine_new(config.vcpus)) != NULL);
+        count = vm_image_parts(machine, &config, false, parts);
+    }
+    while (i < count && parts[i].section != section)
+        i++;
+    require(i < count);
+    memcpy(object, parts[i].object, section->struct_size);
+}
 
 static void reload(const struct section *section, void *object)
 {
@@ -143,17 +206,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char why[160] = "";
     if (size < 2)
         return 0;
-    unsigned device = data[0] % ARRAY_SIZE(devices);
+    unsigned device = (data[0] & ~HAS_STATE) % ARRAY_SIZE(devices);
     const struct section *section = devices[device].section;
-    size_t wire = section_wire_size(section);
-    struct machine_time time = { 0, (uint64_t)(data[1] + 1) << 24 };
-    memset(&object, 0, sizeof object);
+    size_t at = 2, wire = section_wire_size(section);
+    struct machine_time time = { FAKE_MACHINE_TSC, (uint64_t)(data[1] + 1) << 24 };
     require(section->struct_size <= OBJECT_MAX && wire <= OBJECT_MAX);
-    if (size - 2 >= wire && section_load(section, &object, data + 2, wire, why, sizeof why) != OK)
-        return 0;
-    if (device == 0 && size - 2 < wire)
-        pit_reset((struct pit *)&object);
-    for (size_t at = size - 2 >= wire ? 2 + wire : 2; at + 4 <= size; at += 4) {
+    power_on(section, &object);
+    if (data[0] & HAS_STATE) {
+        if (section_load(section, &object, data + at, MIN(wire, size - at), why, sizeof why) != OK)
+            return 0;
+        at += wire;
+    }
+    for (; at + 4 <= size; at += 4) {
         const struct access access = { data[at], data[at + 1], data[at + 2], data[at + 3] };
         uint64_t step = 1ull << (access.later & 63);
         time.now = time.now > UINT64_MAX - step ? UINT64_MAX : time.now + step;

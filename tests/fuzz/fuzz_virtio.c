@@ -66,6 +66,24 @@ static void set_up(unsigned index, uint16_t size)
                                  .vector = VIRTIO_NO_VECTOR };
 }
 
+/*
+ * One request as a driver would make it: `readable` units of 16 bytes, of which the fuzzer chooses the first, then room for
+ * a reply. A request to the block device, a frame, a line of console output, a buffer.
+ */
+static void request(const struct virtqueue *queue, uint64_t value, uint8_t readable, uint8_t room)
+{
+    enum { UNIT = 16, AT = 0x30000, ROOM_AT = AT + 0x1000, SECTOR_SHIFT = 4, STATUS = 1 };
+    const struct { uint64_t type, sector; } header = { value % (1 << SECTOR_SHIFT), value >> SECTOR_SHIFT };
+    uint64_t table = queue->descriptors % 0x10000;
+
+    if (queue->available >= GUEST_DMA_SIZE - 0x1000 || queue->size < 2)
+        return;
+    guest_dma_write(NULL, AT, &header, sizeof(header));
+    guest_dma_describe(table, 0, AT, readable * UNIT, room ? DESCRIPTOR_NEXT : 0, 1);
+    guest_dma_describe(table, 1, ROOM_AT, room / 2 * VIRTIO_SECTOR_SIZE + room % 2 * STATUS, DESCRIPTOR_WRITE, 0);
+    guest_dma_offer(queue, readable ? 0 : 1);
+}
+
 static void load_any(const uint8_t *data, size_t size)
 {
     char why[160];
@@ -78,7 +96,7 @@ static void load_any(const uint8_t *data, size_t size)
         queue->vector = VIRTIO_NO_VECTOR; /* any vector may arrive: the bus knows none of that number */
 }
 
-enum { OP_WRITE, OP_READ, OP_RAM, OP_OFFER, OP_SET_UP, OP_FRAME, OP_INPUT, OP_RUN, OP_LOAD, OP_MESSAGES, OP_COUNT };
+enum { OP_WRITE, OP_READ, OP_RAM, OP_OFFER, OP_SET_UP, OP_FRAME, OP_INPUT, OP_RUN, OP_LOAD, OP_MESSAGES, OP_REQUEST, OP_COUNT };
 
 struct op {
     uint8_t code, a;
@@ -112,6 +130,7 @@ static void step(const struct op *op, const uint8_t *rest, size_t rest_size)
         if (rest_size > 2)
             load_any(rest, rest_size);
         break;
+    case OP_REQUEST: request(&device.queues[op->a % VIRTIO_QUEUES_MAX], op->value, (uint8_t)op->b, op->b >> 8); break;
     case OP_MESSAGES: world_seen.messages_on = op->a & 1; break;
     }
 }

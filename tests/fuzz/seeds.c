@@ -1,53 +1,86 @@
 /*
- * Writes the seeds of fuzz_state into the folder that is named: states that today's decoder accepts, made by today's
- * encoder. `make seeds` after a section of the state has changed.
+ * Writes the seeds of fuzz_state and fuzz_wire below the folder that is named: states and records that today's decoders
+ * accept, made by today's encoders. `make seeds` after a section of the state or a message has changed.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "kernel/lib/crc32c.h"
 #include "kernel/lib/util.h"
 #include "tests/fakes/machine_image.h"
+#include "tests/fakes/messages.h"
 
-static const struct {
-    const char *name;
-    struct guest_config config;
-} seeds[] = {
-    { "one-vcpu", { .vcpus = 1 } },
-    { "two-vcpus-all-devices", { .vcpus = 2, .devices = GUEST_DEVICES_ALL } },
-};
+static const char *root;
 
-static int write_seed(const char *folder, const char *name, const struct guest_config *config)
+static void fail(const char *what)
+{
+    fprintf(stderr, "seeds: %s: cannot be made\n", what);
+    exit(1);
+}
+
+static void write_seed(const char *folder, const char *name, const uint8_t *bytes, size_t size)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s/%s", root, folder, name);
+    FILE *f = fopen(path, "w");
+    if (!f || fwrite(bytes, 1, size, f) != size || fclose(f))
+        fail(path);
+}
+
+/* What kind of machine, then its state. */
+static void write_state(const char *name, const struct guest_config *config)
 {
     struct state_part parts[VM_IMAGE_PARTS_MAX];
     struct vm_image *image = fake_machine_new(config->vcpus);
-    uint32_t count = image ? vm_image_parts(image, config, false, parts) : 0;
-    size_t size = state_parts_size(parts, count), used = 0;
+    if (!image)
+        fail(name);
+    uint32_t count = vm_image_parts(image, config, false, parts);
+    size_t size = state_parts_size(parts, count), used;
     uint8_t *bytes = malloc(1 + size);
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *f = fopen(path, "w");
-    int good = image && bytes && f && state_parts_encode(parts, count, bytes + 1, size, &used) == OK;
-    if (good) {
-        bytes[0] = machine_shape_byte(config);
-        good = fwrite(bytes, 1, 1 + used, f) == 1 + used;
-    }
-    if (f && fclose(f))
-        good = 0;
+    if (!bytes || state_parts_encode(parts, count, bytes + 1, size, &used) != OK)
+        fail(name);
+    bytes[0] = machine_shape_byte(config);
+    write_seed("state", name, bytes, 1 + used);
     free(bytes);
     free(image);
-    if (!good)
-        fprintf(stderr, "cannot write %s\n", path);
-    return good;
+}
+
+static void write_record(const char *name, uint16_t type, const uint8_t *payload, uint32_t length)
+{
+    uint8_t *record = malloc(RECORD_HEADER_SIZE + length);
+    if (!record)
+        fail(name);
+    record_header_put(record, type, length, 0, crc32c_update(0, payload, length));
+    memcpy(record + RECORD_HEADER_SIZE, payload, length);
+    write_seed("wire", name, record, RECORD_HEADER_SIZE + length);
+    free(record);
+}
+
+static void write_records(void)
+{
+    static _Alignas(8) uint8_t message[MESSAGE_WIRE_MAX], payload[MESSAGE_WIRE_MAX];
+    static const uint8_t page[PAGE_RECORD_PAYLOAD];
+    for (uint16_t type = 0; type < RECORD_TYPE_END; type++) {
+        char name[FAKE_MESSAGE_NAME_MAX];
+        if (!message_section(type))
+            continue;
+        fake_message_name(type, name);
+        fake_message(type, message);
+        write_record(name, type, payload, message_encode(type, message, payload));
+    }
+    write_record("page", RECORD_PAGE, page, sizeof page);
 }
 
 int main(int argc, char **argv)
 {
+    static const struct guest_config small = { .vcpus = 1 }, large = { .vcpus = 2, .devices = GUEST_DEVICES_ALL };
     if (argc != 2) {
-        fprintf(stderr, "usage: %s FOLDER\n", argv[0]);
+        fprintf(stderr, "usage: %s CORPUS\n", argv[0]);
         return 2;
     }
-    for (unsigned i = 0; i < ARRAY_SIZE(seeds); i++)
-        if (!write_seed(argv[1], seeds[i].name, &seeds[i].config))
-            return 1;
+    root = argv[1];
+    write_state("one-vcpu", &small);
+    write_state("two-vcpus-all-devices", &large);
+    write_records();
     return 0;
 }

@@ -71,7 +71,7 @@ static void round_trip(void **state)
     free(again);
     for (uint32_t v = 0; v < VCPUS; v++)
         assert_memory_equal(&f->decoded->vcpus[v].state.gpr, &f->image->vcpus[v].state.gpr, sizeof(struct state_gpr));
-    assert_int_equal(f->decoded->clock.guest_tsc, 123456789);
+    assert_int_equal(f->decoded->clock.guest_tsc, FAKE_MACHINE_TSC);
     assert_int_equal(f->decoded->console.position, 4711);
     assert_int_equal(state_parts_encode(f->parts, f->count, f->bytes, f->size - 1, &f->used), ERR_RANGE);
 }

@@ -8,8 +8,8 @@
 #include <cmocka.h>
 
 #include "kernel/lib/crc32c.h"
-#include "net/teleport/messages.h"
 #include "net/teleport/wire.h"
+#include "tests/fakes/messages.h"
 
 static char why[TEXT_MAX];
 
@@ -93,14 +93,10 @@ static void messages_survive_the_round_trip(void **state)
         const struct section *section = message_section(type);
         if (!section)
             continue;
-        static uint8_t message[MESSAGE_WIRE_MAX], decoded[MESSAGE_WIRE_MAX], wire[MESSAGE_WIRE_MAX];
+        static _Alignas(8) uint8_t message[MESSAGE_WIRE_MAX], decoded[MESSAGE_WIRE_MAX], wire[MESSAGE_WIRE_MAX];
         assert_true(section->struct_size <= sizeof message);
         assert_true(section_wire_size(section) <= MESSAGE_WIRE_MAX);
-        memset(message, 0, sizeof message);
-        if (type == RECORD_HELLO)
-            *(struct msg_hello *)message = (struct msg_hello){ WIRE_MAGIC, WIRE_VERSION, WIRE_VERSION, 5, 6, "pod", 7000, 0 };
-        if (type == RECORD_GUEST)
-            *(struct msg_guest *)message = (struct msg_guest){ .epoch = 1, .memory_bytes = 2 * MIB, .vcpus = 1, .name = "g" };
+        fake_message(type, message);
         uint32_t length = message_encode(type, message, wire);
         assert_int_equal(length % 8, 0);
         assert_int_equal(message_decode(type, decoded, wire, length, why, sizeof why), OK);
@@ -109,6 +105,29 @@ static void messages_survive_the_round_trip(void **state)
             continue;                       /* its length may differ: see below */
         assert_int_not_equal(message_decode(type, decoded, wire, length + 8, why, sizeof why), OK);
         assert_int_not_equal(message_decode(type, decoded, wire, length - 8, why, sizeof why), OK);
+    }
+}
+
+/* The fuzzer starts from messages that are accepted. */
+static void fuzz_seeds(void **state)
+{
+    (void)state;
+    for (uint16_t type = 0; type < RECORD_TYPE_END; type++) {
+        static _Alignas(8) uint8_t message[MESSAGE_WIRE_MAX], record[RECORD_HEADER_SIZE + MESSAGE_WIRE_MAX];
+        char name[FAKE_MESSAGE_NAME_MAX], path[64];
+        struct record_header h;
+        if (!message_section(type))
+            continue;
+        fake_message_name(type, name);
+        snprintf(path, sizeof path, "tests/fuzz/corpus/wire/%s", name);
+        FILE *f = fopen(path, "r");
+        if (!f)
+            fail_msg("no %s: make seeds", path);
+        size_t size = fread(record, 1, sizeof record, f);
+        fclose(f);
+        if (record_header_get(record, 0, &h, why, sizeof why) || h.type != type || size != RECORD_HEADER_SIZE + h.length ||
+            message_decode(type, message, record + RECORD_HEADER_SIZE, h.length, why, sizeof why))
+            fail_msg("%s: %s (the message has changed: make seeds)", path, why);
     }
 }
 
@@ -227,6 +246,7 @@ int main(void)
         cmocka_unit_test(lengths_are_bounded),
         cmocka_unit_test(unknown_types_are_refused_if_mandatory),
         cmocka_unit_test(messages_survive_the_round_trip),
+        cmocka_unit_test(fuzz_seeds),
         cmocka_unit_test(versions_are_negotiated),
         cmocka_unit_test(hello_of_any_length_is_read),
         cmocka_unit_test(a_guest_that_makes_no_sense_is_refused),
