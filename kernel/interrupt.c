@@ -71,14 +71,6 @@ static enum err take_vector(interrupt_handler *handler, void *arg, uint8_t *vect
     return e;
 }
 
-enum err interrupt_alloc_vector(interrupt_handler *handler, void *arg, uint8_t *vector)
-{
-    spinlock_acquire(&lock);
-    enum err e = take_vector(handler, arg, vector);
-    spinlock_release(&lock);
-    return e;
-}
-
 static struct gsi_route *find_gsi(uint32_t gsi)
 {
     for (unsigned i = 0; i < gsi_route_count; i++)

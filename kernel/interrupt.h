@@ -14,15 +14,13 @@ typedef void interrupt_handler(void *arg);
 /* Opens the interrupt window once (STI; NOP; CLI): pending interrupts are handled on return. */
 void interrupt_window(void);
 
-/* Takes a free vector and routes it to handler(arg). Never freed. ERR_NO_MEMORY: none left. */
-enum err interrupt_alloc_vector(interrupt_handler *handler, void *arg, uint8_t *vector);
-
 /* A handler for one of the kernel's fixed vectors (kernel/lapic.h). ERR_NO_MEMORY. */
 enum err interrupt_handle_vector(uint8_t vector, interrupt_handler *handler, void *arg);
 
 /*
- * Routes a global system interrupt of the I/O APIC to `handler` on the calling CPU and unmasks it. Several handlers may
- * share a level-triggered GSI: all are called. ERR_NOT_FOUND: no I/O APIC has this GSI.
+ * Routes a global system interrupt of the I/O APIC to `handler` on the calling CPU and unmasks it, by a vector that was
+ * free. Several handlers may share a level-triggered GSI: all are called. ERR_NOT_FOUND: no I/O APIC has this GSI.
+ * ERR_NO_MEMORY: no vector is left.
  */
 enum err interrupt_register_gsi(uint32_t gsi, bool level, bool active_low, interrupt_handler *handler, void *arg);
 

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Vectors that the kernel fixes; the others up to VECTOR_ALLOC_LAST are handed out by interrupt_alloc_vector(). */
+/* Vectors that the kernel fixes; the others up to VECTOR_ALLOC_LAST are for GSIs (kernel/interrupt.c). */
 #define VECTOR_ALLOC_FIRST 0x30
 #define VECTOR_ALLOC_LAST 0xef
 #define VECTOR_ERROR 0xfc

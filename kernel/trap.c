@@ -37,7 +37,8 @@ static const char *const names[VECTOR_FIRST_EXTERNAL] = {
     [VECTOR_CP] = "#CP control protection",
 };
 
-const char *trap_name(uint64_t vector)
+/* "#PF page fault"; never NULL. */
+static const char *trap_name(uint64_t vector)
 {
     if (vector < ARRAY_SIZE(names) && names[vector])
         return names[vector];

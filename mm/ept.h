@@ -61,7 +61,7 @@ bool ept_show_apic_page(struct ept *ept, struct gpa gpa, bool shown);
 #define EPT_APIC_TABLES 2u     /* table pages that it may need: a directory and a page table */
 /* Table pages that a guest of `size` bytes from address 0 needs at most, split or not. */
 uint64_t ept_tables_needed(uint64_t size);
-/* Translates; false if not mapped. */
+/* Translates as the processor would; false if not mapped. What tests look by. */
 bool ept_translate(const struct ept *ept, struct gpa gpa, struct hpa *out);
 
 /*

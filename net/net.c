@@ -93,9 +93,15 @@ static void address_changed(struct netif *netif)
     log_info("net", "address %s, gateway %s (%s)", address, gateway, net.dhcp ? "dhcp" : "static");
 }
 
+/* The link is up, and there is an address. */
+static bool is_up(void)
+{
+    return net.nic && netif_is_link_up(&net.netif) && net_address();
+}
+
 static void complain_without_address(void)
 {
-    if (!net.dhcp || net_is_up() || time_now() < net.dhcp_complaint)
+    if (!net.dhcp || is_up() || time_now() < net.dhcp_complaint)
         return;
     net.dhcp_complaint = UINT64_MAX;
     log_error("net", "no DHCP server has answered for %d s; still asking", DHCP_COMPLAINT_MS / 1000);
@@ -263,11 +269,6 @@ enum err net_init(const struct pod_config *config)
     return err;
 }
 
-bool net_is_up(void)
-{
-    return net.nic && netif_is_link_up(&net.netif) && net_address();
-}
-
 uint32_t net_address(void)
 {
     return net.nic ? netif_ip4_addr(&net.netif)->addr : 0;
@@ -275,7 +276,7 @@ uint32_t net_address(void)
 
 enum err net_wait_up(uint64_t deadline)
 {
-    while (!net_is_up()) {
+    while (!is_up()) {
         uint64_t next = time_after_ms(WAIT_UP_STEP_MS);
 
         if (!net.nic)

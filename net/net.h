@@ -15,7 +15,6 @@
 /* Finds the NIC, starts lwIP and DHCP (does not wait for it). ERR_NOT_FOUND: no NIC that we drive; the pod
    goes on without network and says so. */
 enum err net_init(const struct pod_config *config);
-bool net_is_up(void);                          /* link up and an address */
 uint32_t net_address(void);                    /* IPv4, network byte order; 0: none yet */
 enum err net_wait_up(uint64_t deadline);       /* blocks the calling thread */
 

@@ -262,13 +262,6 @@ bool stream_is_dead(const struct stream *stream)
     return !stream->pcb;
 }
 
-void stream_interrupt(struct stream *stream)
-{
-    stream->interrupted = true;
-    if (stream->waiter)
-        thread_wake(stream->waiter);
-}
-
 uint32_t stream_live_count(void)
 {
     return live_count;

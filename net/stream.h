@@ -37,9 +37,6 @@ enum err stream_drain(struct stream *stream, uint64_t deadline);
 size_t stream_unacknowledged(const struct stream *stream);
 bool stream_is_dead(const struct stream *stream);
 
-/* Makes a blocked call of the owning thread return ERR_ABORTED at once; from another thread of the same CPU.
-   If the owner is not blocked, the next call that would block returns ERR_ABORTED instead. */
-void stream_interrupt(struct stream *stream);
 void stream_close(struct stream *stream);   /* orderly (FIN); frees it; NULL is fine */
 void stream_abort(struct stream *stream);   /* RST; frees it */
 

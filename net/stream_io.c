@@ -26,18 +26,12 @@ enum err stream_wait(struct stream *stream, uint64_t deadline)
 {
     bool woken = true;
 
-    if (!stream->interrupted) {
-        stream->waiter = thread_current();
-        if (deadline == UINT64_MAX)
-            thread_block();
-        else
-            woken = thread_block_until(deadline);
-        stream->waiter = NULL;
-    }
-    if (stream->interrupted) {
-        stream->interrupted = false;
-        return ERR_ABORTED;
-    }
+    stream->waiter = thread_current();
+    if (deadline == UINT64_MAX)
+        thread_block();
+    else
+        woken = thread_block_until(deadline);
+    stream->waiter = NULL;
     return woken ? OK : ERR_TIMEOUT;
 }
 

@@ -15,7 +15,6 @@ struct stream {
     enum err error;
     bool connected;
     bool peer_closed;                 /* FIN came; what was received before it is still in the queue */
-    bool interrupted;                 /* by stream_interrupt; no call has returned ERR_ABORTED since */
     struct thread *waiter;            /* the owner, while blocked */
     size_t wake_room;                 /* the blocked writer wants this many bytes of room in the send queue */
     size_t unacknowledged;            /* bytes written and not yet acknowledged */
@@ -28,8 +27,7 @@ struct stream {
     struct stream *next;              /* in the listener's queue */
 };
 
-/* Blocks the calling thread until something happens to the stream. ERR_TIMEOUT, ERR_ABORTED
-   (stream_interrupt). */
+/* Blocks the calling thread until something happens to the stream. ERR_TIMEOUT. */
 enum err stream_wait(struct stream *stream, uint64_t deadline);
 
 /* lwIP's callbacks for bytes; `arg` is the stream. */

@@ -188,13 +188,3 @@ struct switch_decision switch_table_decide(struct switch_table *table, uint32_t 
         decision.drop = SWITCH_DROP_FILTERED;
     return decision;
 }
-
-uint32_t switch_table_stations(const struct switch_table *table, uint64_t now)
-{
-    uint32_t count = 0;
-
-    for (uint32_t set = 0; set < SWITCH_STATION_SETS; set++)
-        for (uint32_t way = 0; way < SWITCH_STATION_WAYS; way++)
-            count += is_current(table, &table->stations[set][way], now);
-    return count;
-}

@@ -76,9 +76,6 @@ void switch_table_set_forwarding(struct switch_table *table, uint32_t port, bool
 struct switch_decision switch_table_decide(struct switch_table *table, uint32_t ingress, const void *frame, uint32_t size,
                                            uint64_t now);
 
-/* Stations learned and not yet forgotten. */
-uint32_t switch_table_stations(const struct switch_table *table, uint64_t now);
-
 /* 48 bits, first byte highest; a group's address has SWITCH_MAC_GROUP. */
 uint64_t switch_mac(const uint8_t mac[6]);
 #define SWITCH_MAC_GROUP (1ULL << 40)

@@ -59,7 +59,6 @@ struct state_msr {
  * The XSAVE area in standard format (SDM Vol. 1, 13.4 "XSAVE Area"): legacy region, header, and the components up to
  * Hi16_ZMM at their offsets, which are the same on every processor with AVX-512 and which vmx_init checks.
  */
-#define XSAVE_LEGACY_SIZE 512
 #define XSAVE_IMAGE_SIZE 2688
 struct state_xsave {
     uint8_t image[XSAVE_IMAGE_SIZE];

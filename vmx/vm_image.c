@@ -6,7 +6,7 @@
 #include "kernel/lib/util.h"
 
 static const struct field console_fields[] = { FIELD(struct state_console, position, 0) };
-const struct section console_section = { .name = "console", .version = 1, .fields = console_fields,
+static const struct section console_section = { .name = "console", .version = 1, .fields = console_fields,
                                          .field_count = ARRAY_SIZE(console_fields),
                                          .struct_size = sizeof(struct state_console) };
 

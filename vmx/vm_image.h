@@ -25,7 +25,6 @@ struct vcpu_image {
 struct state_console {
     uint64_t position;
 };
-extern const struct section console_section;
 
 struct vm_image {
     struct state_clock clock;

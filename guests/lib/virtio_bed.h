@@ -12,7 +12,6 @@
 
 #define BED_QUEUES 2
 #define BED_STATUS_ALIVE 0x0F
-#define BED_STATUS_NEEDS_RESET 0x40
 #define BED_BUFFERS 0x140000            /* guest-physical: from here to the end of RAM a test may use all */
 
 struct bed {

@@ -42,7 +42,6 @@
 #define NS_PER_US 1000
 #define DRIFT_PPM 2000
 #define DRIFT_SLACK_US 2000
-#define CPUID_TSC 0x15
 #define CPUID_HYPERVISOR_TSC 0x40000010 /* EAX: kHz, where there is a hypervisor that says so */
 #define CPUID_HYPERVISOR 0x40000000
 

@@ -53,7 +53,6 @@ void descriptors_load_cs(void);              /* vectors.S: reloads CS with KERNE
 void trap_capture(struct trap_frame *frame); /* vectors.S: the caller's registers as they are */
 
 void trap_dispatch(struct trap_frame *frame);
-const char *trap_name(uint64_t vector); /* "#PF page fault"; never NULL */
 
 /* probe.S: instructions that may fault on purpose. False: an exception came and nothing else happened. */
 bool probe_read8(const volatile void *address, uint8_t *out);

@@ -33,11 +33,6 @@ void bitmap_set_range(struct bitmap *b, uint64_t first, uint64_t count)
     b->words[last_word] |= up_to_bit(last);
 }
 
-void bitmap_clear_all(struct bitmap *b)
-{
-    memset(b->words, 0, bitmap_word_count(b->bit_count) * sizeof b->words[0]);
-}
-
 /* Adds up neighbours in ever wider fields; the processor of the baseline has no POPCNT. */
 static uint64_t count_bits(uint64_t x)
 {
@@ -73,10 +68,4 @@ uint64_t bitmap_next(const struct bitmap *b, uint64_t from)
         bits = b->words[word];
     }
     return word * WORD_BITS + (uint64_t)__builtin_ctzll(bits);
-}
-
-void bitmap_or(struct bitmap *into, const struct bitmap *from)
-{
-    for (uint64_t i = 0; i < bitmap_word_count(into->bit_count); i++)
-        into->words[i] |= from->words[i];
 }

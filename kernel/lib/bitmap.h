@@ -30,9 +30,7 @@ static inline uint64_t bitmap_skip_zeros(const uint64_t *w, uint64_t word, uint6
 }
 
 void bitmap_set_range(struct bitmap *b, uint64_t first, uint64_t count);   /* clipped at the end */
-void bitmap_clear_all(struct bitmap *b);
 uint64_t bitmap_count(const struct bitmap *b);                             /* bits that are set */
 uint64_t bitmap_next(const struct bitmap *b, uint64_t from);               /* first set bit >= from, or BITMAP_NONE */
-void bitmap_or(struct bitmap *into, const struct bitmap *from);            /* same bit_count */
 
 #endif

@@ -24,7 +24,7 @@ struct vm *console_watched(const struct console_watch *watch)
 }
 
 /* Sleeps until output, a wake-up or POLL_MS. Watching is an optimisation: without a slot for it, the poll remains. */
-void console_wait(const struct console_watch *watch)
+static void console_wait(const struct console_watch *watch)
 {
     struct vm *vm = console_watched(watch);
     bool is_watching = vm && vm_watch(vm, thread_current()) == OK;

@@ -15,8 +15,6 @@ struct console_watch {
 
 /* The guest, if it is still the same one; NULL. */
 struct vm *console_watched(const struct console_watch *watch);
-/* Sleeps until output, a wake-up, or a few milliseconds have passed. */
-void console_wait(const struct console_watch *watch);
 
 /* The rest of a session as the guest's serial line: attach_command.c. */
 void console_attach(struct session *session, const char *name, struct vm *vm, uint64_t position);

@@ -36,7 +36,7 @@ static control_handler *const handlers[] = {
 };
 _Static_assert(ARRAY_SIZE(handlers) == COMMAND_VERBS, "each command has a handler");
 
-void control_run_line(struct session *session, const char *line, size_t size)
+static void run_line(struct session *session, const char *line, size_t size)
 {
     struct command *command = &session->command;
     enum err e = command_parse(command, line, size);
@@ -68,7 +68,7 @@ static void take_bytes(struct session *session, const char *bytes, size_t size)
         if (event == LINE_TOO_LONG)
             session_error(session, ERR_RANGE, "the line is longer than %d bytes", COMMAND_LINE_MAX);
         else
-            control_run_line(session, session->lines.text, session->lines.length);
+            run_line(session, session->lines.text, session->lines.length);
         thread_yield();             /* many short commands in one packet must not hold the CPU */
     }
 }
@@ -173,7 +173,7 @@ static void accept_sessions(void *arg)
 static void run_boot_command(struct session *session, const char *line)
 {
     log_info("control", "telepod.ini: %s", line);
-    control_run_line(session, line, strlen(line));
+    run_line(session, line, strlen(line));
     if (session->ok)
         log_info("control", "telepod.ini: %s: done", line);
     else

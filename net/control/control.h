@@ -30,9 +30,4 @@ enum err control_init(const struct boot_info *info);
 typedef bool control_selftest(uint64_t *value);
 enum err control_register_selftest(const char *name, control_selftest *fn);
 
-struct session;
-
-/* Runs one line and sends its replies; for control.c's threads, and tests. */
-void control_run_line(struct session *session, const char *line, size_t size);
-
 #endif

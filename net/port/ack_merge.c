@@ -8,7 +8,6 @@
 #define IP_PROTOCOL 23
 #define IP_SOURCE 26
 #define TCP_PORTS 34
-#define TCP_SEQUENCE 38
 #define TCP_ACKNOWLEDGMENT 42
 #define TCP_DATA_OFFSET 46
 #define TCP_FLAGS 47

@@ -16,16 +16,6 @@ static const struct {
     [ARENA_FRAME]       = { 1600, 1160 },
 };
 
-uint32_t arena_object_size(enum arena_class which)
-{
-    return classes[which].object_size;
-}
-
-uint32_t arena_object_count(enum arena_class which)
-{
-    return classes[which].count;
-}
-
 size_t arena_size(void)
 {
     size_t size = 0;

@@ -23,7 +23,7 @@ enum arena_class {
 struct arena_pool {
     void *free;          /* first free object; each holds the pointer to the next */
     uint8_t *base, *end;
-    uint32_t object_size;
+    uint32_t object_size;   /* bytes */
     uint32_t in_use;
 };
 
@@ -32,9 +32,6 @@ struct arena {
     uint64_t failures;   /* allocations that found their class empty, or no class big enough */
 };
 
-/* What a class holds, in bytes, and how many there are. */
-uint32_t arena_object_size(enum arena_class which);
-uint32_t arena_object_count(enum arena_class which);
 /* Bytes that arena_init needs. */
 size_t arena_size(void);
 /* `memory`: arena_size() bytes, 64-byte aligned, the arena's from now on. */

@@ -47,8 +47,3 @@ uint64_t clock_target_to_source(const struct clock_estimate *estimate, uint64_t 
 {
     return target_ns - (uint64_t)estimate->offset_ns;
 }
-
-uint64_t clock_source_to_target(const struct clock_estimate *estimate, uint64_t source_ns)
-{
-    return source_ns + (uint64_t)estimate->offset_ns;
-}

@@ -35,6 +35,5 @@ void clock_begin_again(struct clock_estimate *estimate);
 /* How far off a converted time may be: the sample's own error, and what the clocks are known to have moved. */
 uint64_t clock_error_ns(const struct clock_estimate *estimate);
 uint64_t clock_target_to_source(const struct clock_estimate *estimate, uint64_t target_ns);
-uint64_t clock_source_to_target(const struct clock_estimate *estimate, uint64_t source_ns);
 
 #endif

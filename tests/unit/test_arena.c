@@ -38,23 +38,28 @@ static void smallest_class_that_fits(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < ARENA_CLASSES; i++) {
-        void *exact = arena_alloc(&arena, arena_object_size(i));
+        void *exact = arena_alloc(&arena, arena.pools[i].object_size);
 
         assert_non_null(exact);
         assert_int_equal((uintptr_t)exact % 64, 0);
         assert_int_equal(arena.pools[i].in_use, 1);
-        memset(exact, 0xa5, arena_object_size(i));
+        memset(exact, 0xa5, arena.pools[i].object_size);
         arena_free(&arena, exact);
         assert_int_equal(arena.pools[i].in_use, 0);
     }
-    assert_null(arena_alloc(&arena, arena_object_size(ARENA_CLASSES - 1) + 1));
+    assert_null(arena_alloc(&arena, arena.pools[ARENA_CLASSES - 1].object_size + 1));
     assert_int_equal(arena.failures, 1);
+}
+
+static uint32_t pool_count(const struct arena_pool *pool)
+{
+    return (uint32_t)(pool->end - pool->base) / pool->object_size;
 }
 
 /* A class that is used up does not eat the next, and nothing is lost by coming to its end. */
 static void exhaustion_stays_in_its_class(void **state)
 {
-    uint32_t count = arena_object_count(ARENA_SMALL_FRAME), size = arena_object_size(ARENA_SMALL_FRAME);
+    uint32_t count = pool_count(&arena.pools[ARENA_SMALL_FRAME]), size = arena.pools[ARENA_SMALL_FRAME].object_size;
     void **objects = calloc(count, sizeof(*objects));
 
     (void)state;

@@ -97,10 +97,8 @@ static void stations_are_learned_and_forgotten(void **state)
     (void)state;
     send(net.wire, mac_x, broadcast, 10);
     assert_int_equal(send(net.a, mac_a, mac_x, 10).ports, P(net.wire));
-    assert_int_equal(switch_table_stations(&net.table, 10), 1);
     assert_int_equal(send(net.a, mac_a, mac_x, 10 + AGEING).ports, P(net.wire));
     assert_int_equal(send(net.a, mac_a, mac_x, 11 + AGEING).ports, P(net.wire) | P(net.second_wire));
-    assert_int_equal(switch_table_stations(&net.table, 11 + AGEING), 0);
     send(net.second_wire, mac_x, broadcast, 12);            /* it has moved */
     assert_int_equal(send(net.a, mac_a, mac_x, 12).ports, P(net.second_wire));
     switch_table_set_forwarding(&net.table, net.second_wire, false);
@@ -116,7 +114,6 @@ static void table_is_bounded(void **state)
         memcpy(mac + 2, &i, sizeof(i));
         send(net.wire, mac, broadcast, i);
     }
-    assert_true(switch_table_stations(&net.table, 100000) <= SWITCH_STATION_SETS * SWITCH_STATION_WAYS);
     send(net.second_wire, mac_x, broadcast, 100000);        /* the latest is always known */
     assert_int_equal(send(net.a, mac_a, mac_x, 100000).ports, P(net.second_wire));
     assert_int_equal(send(net.wire, mac, mac_b, 100000).ports, P(net.b));

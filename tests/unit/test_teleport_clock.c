@@ -100,12 +100,11 @@ static void nonsense_is_ignored(void **state)
     assert_int_equal(e.samples, 0);
 }
 
-static void conversion_is_its_own_inverse(void **state)
+static void conversion_takes_the_offset_off(void **state)
 {
     (void)state;
     struct clock_estimate e = { .offset_ns = -987654321 };
-    assert_int_equal(clock_target_to_source(&e, clock_source_to_target(&e, 5000000000)), 5000000000);
-    assert_int_equal(clock_source_to_target(&e, 5000000000), 5000000000 - 987654321);
+    assert_int_equal(clock_target_to_source(&e, 5000000000), 5000000000 + 987654321);
 }
 
 int main(void)
@@ -117,7 +116,7 @@ int main(void)
         cmocka_unit_test(a_clock_that_moves_is_noticed),
         cmocka_unit_test(an_estimate_begins_again),
         cmocka_unit_test(nonsense_is_ignored),
-        cmocka_unit_test(conversion_is_its_own_inverse),
+        cmocka_unit_test(conversion_takes_the_offset_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
