@@ -120,7 +120,7 @@ void vcpu_inject(struct vcpu *vcpu)
     }
     if (vcpu->nmi_pending && !injected && nmi_window_open()) {
         write_event(&(struct vcpu_event){ .info = event_info(INTERRUPTION_NMI, VECTOR_NMI) });
-        vcpu->nmi_pending = false;
+        vcpu->nmi_pending--;
         injected = true;
     }
     bool waits = interrupt_waits(vcpu);
@@ -161,6 +161,15 @@ bool vcpu_has_deliverable_event(struct vcpu *vcpu)
            (!vcpu->dead && (pic_interrupt_waits(vcpu) || lapic_pending_vector(&vcpu->lapic) >= 0));
 }
 
+void vcpu_add_nmis(struct vcpu *vcpu, uint32_t count)
+{
+    vcpu_make_current(vcpu);
+    bool one_is_handled = (vcpu->event.info && event_type(vcpu->event.info) == INTERRUPTION_NMI) ||
+                          (vmcs_read(GUEST_INTERRUPTIBILITY_STATE) & INTERRUPTIBILITY_BLOCKING_BY_NMI);
+    vcpu->nmi_pending = nmis_that_wait(vcpu->nmi_pending, count, one_is_handled);
+    vcpu->inject_work = true;
+}
+
 /* SDM Vol. 3A, Table 6-4 "Interrupt and Exception Classes". */
 enum exception_class { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };
 
@@ -186,7 +195,7 @@ static void put_back_event(struct vcpu *vcpu)
 {
     uint8_t vector = (uint8_t)(vcpu->event.info & INTERRUPTION_VECTOR_MASK);
     if (event_type(vcpu->event.info) == INTERRUPTION_NMI) {
-        vcpu->nmi_pending = true;
+        vcpu->nmi_pending = nmis_that_wait(vcpu->nmi_pending, 1, false);
     } else if (event_type(vcpu->event.info) == INTERRUPTION_EXTERNAL_INTERRUPT) {
         if (!lapic_put_back(&vcpu->lapic, vector))
             vcpu->pic_event = vcpu->event.info;
@@ -217,13 +226,21 @@ static void queue_exception(struct vcpu *vcpu, struct vcpu_event event)
     vcpu->event = event;
 }
 
+/* A fault pushes RFLAGS with RF set (SDM Vol. 3B, 18.3.1.1); injection pushes what the VMCS has (27.6.1.1). */
+static void set_resume_flag(void)
+{
+    vmcs_write(GUEST_RFLAGS, vmcs_read(GUEST_RFLAGS) | RFLAGS_RF);
+}
+
 void vcpu_inject_exception(struct vcpu *vcpu, uint8_t vector)
 {
+    set_resume_flag();
     queue_exception(vcpu, (struct vcpu_event){ .info = event_info(INTERRUPTION_HARDWARE_EXCEPTION, vector) });
 }
 
 void vcpu_inject_exception_error(struct vcpu *vcpu, uint8_t vector, uint32_t error_code)
 {
+    set_resume_flag();
     queue_exception(vcpu, (struct vcpu_event){ .info = event_info(INTERRUPTION_HARDWARE_EXCEPTION, vector) |
                                                        INTERRUPTION_ERROR_CODE_VALID,
                                                .error_code = error_code });

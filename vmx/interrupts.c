@@ -46,7 +46,7 @@ void vcpu_take_mail(struct vcpu *vcpu)
     if (events & MAIL_VECTORS)
         take_vectors(vcpu);
     if (events & MAIL_NMI)
-        vcpu->nmi_pending = true;
+        vcpu_add_nmis(vcpu, atomic_exchange(&vcpu->mailbox.nmis, 0));
     if (events & MAIL_EXTINT)
         vcpu->extint_message = true;
     if (events & MAIL_INIT)

@@ -14,7 +14,6 @@
 #define ELEMENTS_AT_ONCE 64
 
 #define ACCESS_RIGHTS_DB BIT(14) /* SDM 25.4.1: default operation size (CS) */
-#define RFLAGS_RF BIT(16)
 
 /* One emulation: where the exit was, and the guest's paging once somebody needs it. */
 struct emulation {
@@ -188,7 +187,7 @@ static void execute(struct emulation *e, const struct mmio_instruction *instruct
         executed = mmio_execute(instruction, &machine);
     vmcs_write(GUEST_RSP, vcpu->gpr[GPR_RSP]);
     if (executed == MMIO_DONE) {
-        vmcs_write(GUEST_RFLAGS, machine.rflags & ~RFLAGS_RF);
+        vmcs_write(GUEST_RFLAGS, machine.rflags);
         vcpu_skip_bytes(vcpu, instruction->length);
     }
 }

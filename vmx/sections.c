@@ -9,6 +9,7 @@
 #include "kernel/arch/msr.h"
 #include "kernel/lib/util.h"
 #include "vmx/cpuid.h"
+#include "vmx/mailbox.h"
 #include "vmx/vcpu_state.h"
 #include "vmx/vmcs.h"
 
@@ -140,7 +141,7 @@ static const struct field events_fields[] = {
     FIELD(struct state_events, event_info, 0),
     FIELD(struct state_events, event_error_code, 0),
     FIELD(struct state_events, event_instruction_length, 15),
-    FIELD(struct state_events, nmi_pending, 1),
+    FIELD(struct state_events, nmi_pending, NMIS_WAITING_MAX),
     FIELD(struct state_events, extint_message, 1),
     FIELD(struct state_events, pic_event, 0),
     FIELD(struct state_events, interruptibility, INTERRUPTIBILITY_KNOWN),

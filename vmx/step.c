@@ -4,7 +4,6 @@
 #include "kernel/arch/msr.h"
 #include "kernel/lib/util.h"
 
-#define RFLAGS_TF BIT(8)
 #define ACCESS_RIGHTS_L BIT(13) /* SDM 25.4.1: 64-bit mode active (CS) */
 
 bool vcpu_in_64bit_mode(struct vcpu *vcpu)
@@ -31,8 +30,11 @@ void vcpu_skip_bytes(struct vcpu *vcpu, unsigned length)
         vmcs_write(GUEST_INTERRUPTIBILITY_STATE, interruptibility & ~ends);
         vcpu->inject_work = true;
     }
-    /* A single-stepped instruction that was emulated traps all the same: #DB with DR6.BS at the next entry. */
-    if (vmcs_read(GUEST_RFLAGS) & RFLAGS_TF)
+    /* An instruction that has been executed clears RF. One that was single-stepped traps: #DB with DR6.BS at the next entry. */
+    uint64_t rflags = vmcs_read(GUEST_RFLAGS);
+    if (rflags & RFLAGS_RF)
+        vmcs_write(GUEST_RFLAGS, rflags & ~RFLAGS_RF);
+    if (rflags & RFLAGS_TF)
         vmcs_write(GUEST_PENDING_DEBUG_EXCEPTIONS, vmcs_read(GUEST_PENDING_DEBUG_EXCEPTIONS) | PENDING_DEBUG_BS);
 }
 

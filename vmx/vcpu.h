@@ -66,7 +66,7 @@ struct vcpu {
     struct lapic lapic;
     uint64_t lapic_deadline;            /* host TSC at which the APIC timer wants to be looked at; UINT64_MAX: never */
     bool inject_work;                   /* vcpu_inject has something to look at */
-    bool nmi_pending;
+    uint32_t nmi_pending;               /* how many wait, at most NMIS_WAITING_MAX */
     struct vcpu_event event;
     uint8_t awaited_eoi;                /* whose EOI exits because another interrupt waits for it; 0: none (vmx/apicv.c) */
     bool extint_message;                /* an ExtINT message came: the PIC's next interrupt is for this vCPU */
@@ -144,7 +144,8 @@ uint64_t vcpu_cr4_allowed(const struct vm *vm);
 void vcpu_inject(struct vcpu *vcpu);                /* before each entry when inject_work */
 void vcpu_recover_event(struct vcpu *vcpu, uint32_t idt_vectoring_information);
 bool vcpu_has_deliverable_event(struct vcpu *vcpu); /* would it wake a halted processor? `dead` counts */
-/* A fault or trap for the guest at its present RIP. Combines with one in delivery (SDM Vol. 3A, Table 6-5). */
+void vcpu_add_nmis(struct vcpu *vcpu, uint32_t count);              /* that have come to it */
+/* A fault for the guest at its present RIP. Combines with one in delivery (SDM Vol. 3A, Table 6-5). */
 void vcpu_inject_exception(struct vcpu *vcpu, uint8_t vector);
 void vcpu_inject_exception_error(struct vcpu *vcpu, uint8_t vector, uint32_t error_code);
 /* Gives the guest the exception that just caused an exit; info: VM-exit interruption-information. */

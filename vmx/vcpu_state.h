@@ -81,7 +81,7 @@ struct state_events {
     uint32_t event_info;            /* format of the VM-entry interruption-information field */
     uint32_t event_error_code;
     uint32_t event_instruction_length;
-    uint32_t nmi_pending;           /* 0 or 1 */
+    uint32_t nmi_pending;           /* how many wait: 0, 1 or, while none is handled, 2 */
     uint32_t extint_message;        /* 0 or 1: an ExtINT message came, the PIC's next interrupt is for this vCPU */
     uint32_t pic_event;             /* an interrupt of the PIC's that was acknowledged and not yet delivered; as event_info */
     uint32_t interruptibility;

@@ -295,7 +295,9 @@ enum interruption_type {
 #define INTERRUPTIBILITY_BLOCKING_BY_NMI (1u << 3)
 
 /* 25.4.2 "Activity state" */
+#define RFLAGS_TF BIT(8)
 #define RFLAGS_IF BIT(9)
+#define RFLAGS_RF BIT(16)
 
 #define ACTIVITY_ACTIVE 0u
 #define ACTIVITY_HLT 1u

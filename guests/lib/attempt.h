@@ -14,6 +14,7 @@ struct attempt {
     uint64_t error_code;    /* of the last one that came */
     int vector;
     int offset;             /* the pushed RIP, relative to the instruction's end: 0 of a trap, -length of a fault */
+    uint64_t rflags;        /* as pushed */
 };
 extern struct attempt attempt;      /* filled by interrupt_dispatch() */
 

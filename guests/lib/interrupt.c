@@ -62,6 +62,7 @@ void interrupt_dispatch(struct interrupt_frame *frame)
         attempt.vector = (int)frame->vector;
         attempt.error_code = frame->error_code;
         attempt.offset = (int)(frame->rip - attempt.resume_rip);
+        attempt.rflags = frame->rflags;
         frame->rip = attempt.resume_rip;
         attempt.resume_rip = 0;
     } else if (frame->vector != VECTOR_SPURIOUS) {      /* a spurious one wants no EOI and no answer */

@@ -9,6 +9,7 @@
 #include "guests/lib/machine.h"
 
 #define DR6_BS (1u << 14)
+#define RFLAGS_RF (1u << 16)
 
 const char guest_name[] = "exceptions";
 extern uint64_t page_directories[];     /* start.S: one entry for each 2 MiB */
@@ -35,6 +36,8 @@ TRY(db, ".byte 0xF1")
 TRY(bp, "int3")
 TRY(ud, "ud2")
 TRY(gp, "movabsq $0x8000000000000000, %%rax\n\tmovq (%%rax), %%rax")
+TRY(gp_msr, "movl $0x4FFFFFFF, %%ecx\n\trdmsr")
+TRY(ud_vmcall, "vmcall")
 TRY(gp_selector, "movw $0x44, %%ax\n\tmovw %%ax, %%es")
 TRY(int_de, "int $0")
 TRY(pf_read, "movl $0x80000123, %%eax\n\tmovq (%%rax), %%rax")
@@ -51,6 +54,8 @@ static const struct {
     { "#BP", try_bp, VECTOR_BP, 0, 0, 0 },
     { "#UD", try_ud, VECTOR_UD, -2, 0, 0 },
     { "#GP of a non-canonical address", try_gp, VECTOR_GP, -3, 0, 0 },
+    { "#GP of an MSR that is not there", try_gp_msr, VECTOR_GP, -2, 0, 0 },
+    { "#UD of VMCALL", try_ud_vmcall, VECTOR_UD, -3, 0, 0 },
     { "#GP of a selector beyond the GDT", try_gp_selector, VECTOR_GP, -2, 0x44, 0 },
     { "INT 0", try_int_de, VECTOR_DE, 0, 0, 0 },
     { "#PF of a read", try_pf_read, VECTOR_PF, -3, 0, HOLE_ADDRESS + 0x123 },
@@ -68,6 +73,8 @@ static void test_exceptions(void)
         expect(name, (uint64_t)exceptions[i].vector, (uint64_t)exceptions[i].instruction());
         expect("its RIP", (uint64_t)exceptions[i].offset, (uint64_t)attempt.offset);
         expect("its error code", exceptions[i].error_code, attempt.error_code);
+        /* A fault pushes RF set, so that a breakpoint there comes only once (SDM Vol. 3B, 18.3.1.1). */
+        expect("its RF", exceptions[i].offset < 0, !!(attempt.rflags & RFLAGS_RF));
         if (exceptions[i].vector == VECTOR_PF)
             expect("its CR2", exceptions[i].cr2, read_cr2());
     }
@@ -77,7 +84,7 @@ static void test_exceptions(void)
 
 /* Single steps: SDM Vol. 3B, section 18.3.1.4 "Single-Step Exception Condition" ---------------- */
 
-#define STEPS 8
+#define STEPS 9
 static unsigned step_count;
 static uint64_t step_rips[STEPS];
 static bool step_without_bs;
@@ -105,13 +112,14 @@ __asm__(".text\n"
         "63: outb %al, $0x80\n"
         "64: movl $0x1B, %ecx\n"
         "65: rdmsr\n"
-        "66: pushfq\n"
-        "67: andl $0xFFFFFEFF, (%rsp)\n"
-        "68: popfq\n\t"
+        "66: hlt\n"                     /* its own trap ends it, though interrupts are off */
+        "67: pushfq\n"
+        "68: andl $0xFFFFFEFF, (%rsp)\n"
+        "69: popfq\n\t"
         "popq %rbx\n\t"
         "ret\n\t"
         ".section .rodata\n"
-        "single_step_rips: .quad 61b, 62b, 63b, 64b, 65b, 66b, 67b, 68b\n\t"
+        "single_step_rips: .quad 61b, 62b, 63b, 64b, 65b, 66b, 67b, 68b, 69b\n\t"
         ".text\n");
 void single_steps(void);
 extern const uint64_t single_step_rips[STEPS];

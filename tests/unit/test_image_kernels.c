@@ -362,7 +362,7 @@ static void test_multiboot_refusals(void **state)
     refuse(ERR_UNSUPPORTED, "flags 0x4");
     put_header(0);
     segment->p_paddr = MULTIBOOT_BOOT_GPA;
-    refuse(ERR_RANGE, "touches the boot information at 0x9000");
+    refuse(ERR_RANGE, "touches the boot information at 0x9d000");
     segment->p_paddr = 0xf0000;
     refuse(ERR_RANGE, "touches the firmware's area");
     segment->p_paddr = 0x100000;

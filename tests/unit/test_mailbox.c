@@ -37,6 +37,24 @@ static void posting_and_taking(void **state)
     assert_int_equal(box.events, MAIL_VECTORS | MAIL_NMI);
 }
 
+/* A post says how many NMIs there were; of those two are kept, or one while one is handled. */
+static void nmis_are_counted(void **state)
+{
+    static const struct { uint32_t waiting, arrived; bool one_is_handled; uint32_t wait; } cases[] = {
+        { 0, 0, false, 0 }, { 0, 1, false, 1 }, { 0, 2, false, 2 }, { 1, 1, false, 2 }, { 0, 9, false, 2 }, { 2, 1, false, 2 },
+        { 0, 1, true, 1 }, { 0, 2, true, 1 }, { 1, 1, true, 1 }, { 2, 0, true, 2 }, { 0, UINT32_MAX, false, 2 },
+    };
+
+    (void)state;
+    mailbox_post_event(&box, MAIL_NMI);
+    mailbox_post_event(&box, MAIL_EXTINT);
+    mailbox_post_event(&box, MAIL_NMI);
+    assert_int_equal(box.nmis, 2);
+    assert_int_equal(box.events, MAIL_NMI | MAIL_EXTINT);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_int_equal(nmis_that_wait(cases[i].waiting, cases[i].arrived, cases[i].one_is_handled), cases[i].wait);
+}
+
 static void init_undoes_what_was_to_start(void **state)
 {
     (void)state;
@@ -92,6 +110,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(posting_and_taking, empty_box),
+        cmocka_unit_test_setup(nmis_are_counted, empty_box),
         cmocka_unit_test_setup(init_undoes_what_was_to_start, empty_box),
         cmocka_unit_test_setup(nothing_is_lost, empty_box),
     };

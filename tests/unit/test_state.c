@@ -205,7 +205,7 @@ static void host_killers_are_refused(void **state)
     REFUSED(v->xsave.image[XSAVE_HEADER_RESERVED] = 1);
     REFUSED(v->xsave.image[XSAVE_HEADER_END - 1] = 1);
     REFUSED(v->xsave.image[XSAVE_MXCSR + 2] = 1);
-    REFUSED(v->events.nmi_pending = 2);
+    REFUSED(v->events.nmi_pending = 3);
     REFUSED(v->events.activity = 2);
     REFUSED(v->events.interruptibility = 0x10);
     REFUSED(v->events.event_info = 6);

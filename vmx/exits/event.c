@@ -9,7 +9,6 @@
 #define DR6_B0_TO_B3 0xfULL
 #define DR6_STICKY (BIT(13) | BIT(14)) /* BD, BS */
 #define DR7_GD BIT(13)
-#define RFLAGS_TF BIT(8)
 
 static unsigned long long guest_rip(void)
 {

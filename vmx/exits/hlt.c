@@ -9,8 +9,14 @@
 
 enum exit_action exit_hlt(struct vcpu *vcpu)
 {
+    uint64_t rflags = vmcs_read(GUEST_RFLAGS);
+    /* A debug exception ends it (SDM Vol. 2A, "HLT"): the trap of the HLT itself when it is single-stepped. */
+    if (rflags & RFLAGS_TF) {
+        vcpu_skip_instruction(vcpu);
+        return EXIT_REENTER;
+    }
     /* With interrupts off only an NMI or an INIT ends it, and those come from other vCPUs, if there are any awake. */
-    bool open = vmcs_read(GUEST_RFLAGS) & RFLAGS_IF;
+    bool open = rflags & RFLAGS_IF;
     if (open || !vcpu->nmi_pending)
         vcpu->activity = ACTIVITY_HLT;
     if (!open && !vcpu->nmi_pending)

@@ -44,8 +44,8 @@ struct multiboot_mmap_entry {
 } __attribute__((packed));
 _Static_assert(sizeof(struct multiboot_mmap_entry) == 24, "as the specification has it");
 
-/* Our boot pages. */
-#define MULTIBOOT_BOOT_GPA 0x9000u
+/* Our boot pages: high in conventional memory, out of the way of kernels with a part below 1 MiB. */
+#define MULTIBOOT_BOOT_GPA 0x9d000u
 enum { MULTIBOOT_PAGE_INFO, MULTIBOOT_PAGE_CMDLINE, MULTIBOOT_BOOT_PAGES };
 
 #endif
