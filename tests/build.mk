@@ -12,7 +12,7 @@ PURE_SRCS := $(wildcard kernel/lib/*.c) \
     $(ZYDIS_SRCS) vmx/mmio_decode.c vmx/mmio_execute.c \
     net/port/ack_merge.c net/port/arena.c net/port/checksum.c \
     net/control/command.c net/control/command_table.c net/control/words.c net/control/line.c \
-    guests/dirtier/pattern.c guests/dirtier/truth.c guests/lib/cmdline.c guests/lib/format.c \
+    $(GUEST_PURE) \
     $(addprefix net/teleport/,clock.c flight.c guest_message.c handover.c messages.c stop_policy.c wire.c)
 
 HOST_WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes

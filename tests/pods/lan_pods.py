@@ -5,7 +5,7 @@ from tests.pods.two_pods import TwoPods
 from tools.lab import netns, places
 from tools.lab.emulators import make
 from tools.lab.errors import Skipped, expect, expect_equal
-from tools.lab.lan import CABLE, TAPS, Lan
+from tools.lab.lan import TAPS, Lan
 from tools.lab.observer import Observer
 from tools.lab.settings import Guest, Machine, Pod
 
@@ -95,8 +95,3 @@ def wait(condition, seconds, text):
     while not condition():
         expect(time.monotonic() < deadline, text)
         time.sleep(0.05)
-
-
-def host_mac(pods):
-    """Of the Linux host, as the bridge has heard it."""
-    return next(frame.source for frame in pods.observer.frames() if frame.port == CABLE)

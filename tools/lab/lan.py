@@ -32,7 +32,6 @@ option subnet {mask}
 option router {host}
 option lease 864000
 """
-LINK_SECONDS = 5
 
 
 class Lan:

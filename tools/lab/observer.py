@@ -57,7 +57,6 @@ class Frame:
 
 class Observer:
     def __init__(self, lan):
-        self._lan = lan
         self._frames = []
         self._lock = threading.Lock()
         self._sockets = {}

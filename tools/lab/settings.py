@@ -1,5 +1,5 @@
 """What a machine is made of. Defaults are those of the published comparison: one icelake_u, 512 MiB, 50 MHz."""
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 
 # A pod whose clock stepped by more than this against the other's during a teleport was held up by the host.
@@ -27,9 +27,6 @@ class Machine:
             return (f"Bochs, {self.model}, {self.cpus} CPU, {self.memory_mib} MiB, ips={self.ips}, sync={self.sync}, "
                     f"{self.nic} on slirp" + (", another on a tap" if self.tap else ""))
         return f"{self.platform}, {self.cpus} CPU, {self.memory_mib} MiB, {self.nic} on slirp"
-
-    def as_dict(self):
-        return asdict(self)
 
 
 @dataclass

@@ -9,7 +9,6 @@ from .errors import LabError
 HEADER = struct.Struct("<HHII")         # type, flags, length, sequence; then the CRC
 HEADER_SIZE = 16
 MANDATORY = 1
-PAYLOAD_MAX = 65536
 
 (HELLO, _, ACCEPT, REFUSE, CLOCK_PING, CLOCK_PONG, ROUND_BEGIN, PAGE, ZERO, ROUND_END, ROUND_ACK, STATE, PREPARE, READY,
  COMMIT, RUNNING, AUDIT, AUDIT_RESULT, ABORT, QUERY, STATUS, GOODBYE, GUEST) = range(1, 24)
@@ -28,7 +27,6 @@ GUEST_POLICY_AT = GUEST_HEAD.size + GUEST_TABLES.size
 PREPARE_FORM = struct.Struct("<QIIQQqQ")            # epoch, digest, -, pause, guest TSC, offset, its error
 TEXT_FORM = struct.Struct("<QII160s")               # epoch, code, -, text
 COMMIT_FORM = struct.Struct("<QqQ")                 # epoch, clock offset, its error
-STATUSES = {"unknown": 0, "waiting": 1, "running": 2, "discarded": 3}
 
 CASTAGNOLI = 0x82F63B78                 # reflected
 
@@ -143,7 +141,6 @@ class Peer:
         if crc32c(head[:12], crc32c(payload)) != struct.unpack("<I", head[12:])[0] or sequence != self.received:
             raise LabError(f"a pod sent a damaged record: {NAMES[kind]} {sequence}")
         self.received += 1
-        self.digest_before_last = self.received_digest
         self.received_digest = crc32c(head[12:16], self.received_digest)
         return Record(kind, payload, flags)
 

@@ -24,11 +24,9 @@ BXHUB             := $(DEPS)/bochs/bxhub
 FONT_PSF          := $(DEPS)/font/font.psf
 
 # Read through their packages (packages.sh), so they have no rule here.
-OVMF_FD      := /usr/share/ovmf/OVMF.fd
 GNUEFI_INC   := /usr/include/efi
 GNUEFI_LIB   := /usr/lib
 GNUEFI_CRT0  := $(GNUEFI_LIB)/crt0-efi-x86_64.o
-GNUEFI_LDS   := $(GNUEFI_LIB)/elf_x86_64_efi.lds
 GNUEFI_LIBS  := $(GNUEFI_LIB)/libefi.a $(GNUEFI_LIB)/libgnuefi.a
 # Recursive on purpose: gcc may not be there yet when this file is read.
 GCC_INC       = $(shell gcc -print-file-name=include)
