@@ -49,7 +49,8 @@ run-qemu: image tools
 # ---- test ----------------------------------------------------------------------------------------------------------
 
 # A test that does not compile is a test that fails: the others run all the same.
-test: image tools linux-guest $(BOCHS)
+test:
+	@$(MAKE) -s --no-print-directory -j2 image tools linux-guest $(BOCHS)
 	-@$(MAKE) -s --no-print-directory -k -j2 $(UNIT_TESTS) $(FUZZERS)
 	@$(LAB) test $(if $(T),--only '$(T)')
 

@@ -126,6 +126,11 @@ void console_com2_write(const char *bytes, size_t size)
     uart_send(&com2, bytes, size, false); /* the log is worth waiting for; a guest's bytes are not */
 }
 
+uint32_t console_com2_taken(void)
+{
+    return uart_taken(&com2);
+}
+
 void console_flush(void)
 {
     uart_flush(&com1);

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "boot/boot_info.h"
 #include "kernel/thread.h"
 
@@ -22,6 +23,7 @@ void console_set_reader(struct thread *waiter);
 
 /* Raw bytes to COM2. Never waits long: a UART that does not drain within a bounded time drops the rest. */
 void console_com2_write(const char *bytes, size_t size);
+uint32_t console_com2_taken(void); /* bytes of those since the start that were not dropped, modulo 2^32 */
 
 void console_interrupts_init(void);                               /* once interrupts work: input, and output in the background */
 void console_flush(void);                                         /* waits (bounded) until both UARTs have sent all */

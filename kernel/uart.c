@@ -190,6 +190,11 @@ size_t uart_send(struct uart *u, const char *bytes, size_t size, bool wait)
     return taken;
 }
 
+uint32_t uart_taken(const struct uart *u)
+{
+    return u->transmit.head;
+}
+
 size_t uart_room(struct uart *u)
 {
     acquire(u);

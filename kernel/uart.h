@@ -39,6 +39,7 @@ bool uart_init(struct uart *uart);                  /* false: no such port */
 enum err uart_enable_interrupts(struct uart *uart); /* on the calling CPU */
 /* With `wait`, waits for room as long as the port moves; what finds none is dropped. Returns the bytes taken. */
 size_t uart_send(struct uart *uart, const char *bytes, size_t size, bool wait);
+uint32_t uart_taken(const struct uart *uart);                   /* bytes that uart_send took since the start, modulo 2^32 */
 size_t uart_room(struct uart *uart);                            /* bytes that uart_send would take now without a wait */
 size_t uart_take(struct uart *uart, char *buffer, size_t size); /* what came so far */
 void uart_flush(struct uart *uart);                             /* until all is on the wire; bounded */

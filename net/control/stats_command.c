@@ -1,4 +1,5 @@
 /* stats: every counter that the pod has, by the clock or the counter that is named. All that should return to where it was. */
+#include "kernel/console.h"
 #include "kernel/cpu.h"
 #include "kernel/lib/util.h"
 #include "kernel/thread.h"
@@ -148,6 +149,7 @@ static void pod_stats(struct session *session)
     json_u64(j, "tsc_hz", time_tsc_hz());
     json_string(j, "tsc_hz_measured_by", time_calibration_source());
     json_string(j, "vmx", vmx_available() ? "on" : vmx_unavailable_reason());
+    json_u64(j, "com2_bytes", console_com2_taken());
     cpu_stats(j);
     memory_stats(j);
     network_stats(j);

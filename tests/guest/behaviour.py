@@ -1,11 +1,11 @@
 """What guests may rely on."""
 import re
-import time
 
 from tests.guest.one_pod import OnePod
 from tools.lab import oracle
 from tools.lab.errors import expect, expect_equal
-from tools.lab.pair import resources, settled
+from tools.lab.pair import expect_back, resources, settled
+from tools.lab.patience import wait_until
 
 
 def hello(fixture: OnePod):
@@ -101,28 +101,25 @@ def side_by_side(fixture: OnePod):
 def console(fixture: OnePod):
     fixture.must("start dirtier cmdline=\"hz=200\"")
     fixture.must("console dirtier input=v")
-    deadline = time.monotonic() + 20
-    while "verified all 8192 pages mismatches 0" not in (text := fixture.said("dirtier")):
-        expect(time.monotonic() < deadline, f"no answer to the letter v: {text[-200:]!r}")
-        time.sleep(0.2)
+    wait_until(lambda: "verified all 8192 pages mismatches 0" in fixture.said("dirtier"), 20,
+               lambda: f"no answer to the letter v: {fixture.said('dirtier')[-200:]!r}")
     fixture.must("stop dirtier")
     fixture.pod.control.must_fail("console dirtier", ["no guest dirtier"])
 
 
 def pause_resume(fixture: OnePod):
     fixture.must("start clock cmdline=hz=100")
-    time.sleep(0.3)
+    fixture.pod.run_for(0.3)
     expect_equal(fixture.must("pause clock")["state"], "paused", "state")
-    time.sleep(0.2)
+    fixture.pod.run_for(0.2)
     before = fixture.said("clock")
-    time.sleep(0.5)
+    fixture.pod.run_for(0.5)
     expect_equal(fixture.said("clock"), before, "output of a paused guest")
     fixture.pod.control.must_fail("pause clock", ["paused"])
     expect_equal(fixture.must("resume clock")["state"], "running", "state")
-    time.sleep(0.5)
+    wait_until(lambda: len(fixture.said("clock")) > len(before), 10, "the guest does not go on after resume")
     text = fixture.said("clock")
     fixture.must("stop clock")
-    expect(len(text) > len(before), "the guest does not go on after resume")
     oracle.check_clock(text)
 
 
@@ -146,7 +143,7 @@ def nothing_left(fixture: OnePod):
     def cycle():
         for name in ("hello", "triple", "clock"):
             fixture.must(f"start {name}")
-        time.sleep(0.5)
+        fixture.pod.run_for(0.3)
         for name in ("hello", "triple", "clock"):
             fixture.must(f"stop {name}")
 
@@ -154,4 +151,4 @@ def nothing_left(fixture: OnePod):
     before = settled(fixture.pod, resources)
     for _ in range(5):
         cycle()
-    expect_equal(settled(fixture.pod, resources), before, "resources after five rounds of guests")
+    expect_back(fixture.pod, resources, before, "resources after five rounds of guests")

@@ -1,6 +1,4 @@
 """Boots of machines that differ: other processors, and volumes with something wrong on them."""
-import time
-
 from tools.lab import oracle, places, run_qemu
 from tools.lab.bochs import BochsMachine
 from tools.lab.errors import expect, expect_equal
@@ -72,7 +70,7 @@ def several_vcpus():
             expect_equal(oracle.check_smp(said(pod, "smp")), rounds, f"rounds of {vcpus} vCPUs")
             pod.control.must("stop smp")
         pod.control.must("start smp vcpus=4 cmdline=\"cpus=4 rounds=0\"")
-        time.sleep(1)
+        pod.run_for(1)
         for verb in ("pause", "resume", "stop"):
             pod.control.must(f"{verb} smp")
         pod.control.must_fail("start smp vcpus=17", ["vcpus", "16"])
@@ -81,7 +79,7 @@ def several_vcpus():
 def in_qemu(nic):
     """No VT-x, but a framebuffer, two CPUs and a network card that nobody here wrote."""
     def test():
-        directory = places.BUILD / "test/qemu"
+        directory = places.BUILD / "test/qemu" / nic
         directory.mkdir(parents=True, exist_ok=True)
         run_qemu.boot(nic, directory, say=lambda sentence: None)
 

@@ -2,11 +2,11 @@
 import json
 import re
 import socket
-import time
 
 from tests.guest.one_pod import SETTINGS, OnePod
 from tools.lab.errors import Failure, expect, expect_equal
-from tools.lab.pair import resources, settled
+from tools.lab.pair import expect_back, resources, settled
+from tools.lab.patience import deadline, patient
 
 NOISY_LATE_MS = 20      # six slices of a millisecond each, and some
 
@@ -23,7 +23,7 @@ def triple(fixture: OnePod):
 
 def spin(fixture: OnePod):
     fixture.must("start spin_cli")
-    time.sleep(1)
+    fixture.pod.run_for(1)
     expect_equal(fixture.guest("spin_cli")["state"], "running", "state of spin_cli")
     fixture.check_metronome()
     fixture.must("pause spin_cli")
@@ -36,9 +36,9 @@ def noisy(fixture: OnePod):
     names = [f"noisy{i}" for i in range(6)]
     for name in names:
         fixture.must(f"start {name} image=clock.elf memory=2M cmdline=hz=2000")
-    time.sleep(2)                   # until the ring before the line is full
+    fixture.pod.run_for(0.5)        # until the ring before the line is full
     position = fixture.pod.com2.log.position
-    time.sleep(2)
+    fixture.pod.run_for(0.5)
     late = [int(ticks) for ticks in re.findall(r"^tick \d+ tsc \d+ late (\d+)$", fixture.pod.com2.log.text(position), re.M)]
     for name in names:
         fixture.must(f"stop {name}")
@@ -96,14 +96,14 @@ def bad_file(name, words):
 def too_much_memory(fixture: OnePod):
     before = settled(fixture.pod, resources)
     fixture.pod.control.must_fail("start big image=hello.elf memory=4G", ["asks for 4096 MiB of memory", "lacks"])
-    expect_equal(settled(fixture.pod, resources), before, "resources after the refusal")
+    expect_back(fixture.pod, resources, before, "resources after the refusal")
 
 
 def until_memory_is_gone(fixture: OnePod):
     fill_memory(fixture)            # once, so that the heap is as large as it will be
     before = settled(fixture.pod, resources)
     fill_memory(fixture)
-    expect_equal(settled(fixture.pod, resources), before, "resources after all were stopped")
+    expect_back(fixture.pod, resources, before, "resources after all were stopped")
 
 
 def fill_memory(fixture):
@@ -136,12 +136,12 @@ def noise(fixture: OnePod):
     for data in garbage:
         session = fixture.pod.open_control()
         session.send(data + b"list\n")
-        deadline = time.monotonic() + 10
-        while not session.read_object(deadline).get("guests"):
+        end = deadline(10)
+        while not session.read_object(end).get("guests"):
             pass
         session.close()
     for data in (b"lis", b"x" * 3000, b""):
-        with socket.create_connection(("127.0.0.1", fixture.pod.control_port), 5) as half:
+        with socket.create_connection(("127.0.0.1", fixture.pod.control_port), patient(5)) as half:
             half.sendall(data)
     reply = fixture.must("list")
     json.dumps(reply)

@@ -1,10 +1,9 @@
 """A pod in Bochs for the in-guest tests, booted once. A clock guest ticks on COM2 all the time: whatever a test does to the
 pod, its ticks must stay without gap, and the pod's resources must come back."""
-import time
-
 from tools.lab import oracle, places
 from tools.lab.emulators import make
 from tools.lab.errors import Failure, LabError, expect, expect_equal
+from tools.lab.patience import wait_until
 from tools.lab.settings import Guest, Machine, Pod
 
 # One pod alone: the host can hold twice the rate of a pair.
@@ -59,14 +58,9 @@ class OnePod:
 
     def wait_halted(self, name, seconds):
         """Until it has ended by itself; its entry in the list, with the reason."""
-        deadline = time.monotonic() + seconds
-        while True:
-            guest = self.guest(name)
-            if guest["state"] != "running":
-                return guest
-            if time.monotonic() > deadline:
-                raise Failure(f"{name} still runs after {seconds} s; it said: {self.said(name)[-300:]!r}")
-            time.sleep(0.1)
+        wait_until(lambda: self.guest(name)["state"] != "running", seconds,
+                   lambda: f"{name} still runs; it said: {self.said(name)[-300:]!r}")
+        return self.guest(name)
 
     def said(self, name):
         """All of its serial output that the pod has kept."""

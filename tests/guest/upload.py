@@ -8,7 +8,8 @@ from tests.guest.one_pod import OnePod
 from tools.lab import places
 from tools.lab.emulators import make
 from tools.lab.errors import Failure, expect, expect_equal
-from tools.lab.pair import resources, settled
+from tools.lab.pair import expect_back, resources, settled
+from tools.lab.patience import deadline, patient, wait_until
 from tools.lab.settings import Machine, Pod
 
 SETTINGS = Machine(ips=100_000_000)
@@ -39,7 +40,7 @@ class EmptyPod:
     def client(self, *words, seconds=60):
         """The operator's own tool; (status, what it said)."""
         done = subprocess.run([places.TELEPOD, f"127.0.0.1:{self.pod.control_port}", *map(str, words)],
-                              capture_output=True, timeout=seconds, check=False)
+                              capture_output=True, timeout=patient(seconds), check=False)
         return done.returncode, (done.stdout + done.stderr).decode()
 
     def upload(self, path, name=""):
@@ -60,11 +61,8 @@ class EmptyPod:
         return {guest["name"]: guest for guest in self.must("list")["guests"]}.get(name)
 
     def wait_halted(self, name, seconds=30):
-        deadline = time.monotonic() + seconds
-        while (guest := self.guest(name))["state"] != "halted":
-            expect(time.monotonic() < deadline, f"{name} has not ended after {seconds} s: {guest}")
-            time.sleep(0.1)
-        return guest
+        wait_until(lambda: self.guest(name)["state"] == "halted", seconds, lambda: f"{name} does not end: {self.guest(name)}")
+        return self.guest(name)
 
     def said(self, name):
         text = []
@@ -88,7 +86,7 @@ def gets_its_work(fixture: EmptyPod):
         fixture.pod.wait_log(r"\[w\] tick 20 ", 15, start)
         fixture.must("stop w")
         expect("work.elf" not in fixture.files(), "work.elf was not removed")
-    expect_equal(settled(fixture.pod, resources), before, f"resources after turn {turn}")
+    expect_back(fixture.pod, resources, before, f"resources after turn {turn}")
 
 
 def large_file(fixture: EmptyPod):
@@ -124,34 +122,30 @@ def remove_boot_file(fixture: OnePod):
 
 def broken_off(fixture: EmptyPod):
     """Connections that end at every stage of an upload leave nothing behind, and the name free."""
-    def attempt(sent, deadline):
-        with socket.create_connection(("127.0.0.1", fixture.pod.control_port), 10) as connection:
-            connection.settimeout(10)
+    def attempt(sent, end):
+        with socket.create_connection(("127.0.0.1", fixture.pod.control_port), patient(10)) as connection:
             connection.sendall(b"upload part.img 3000000\n")
             if sent is None:
                 return
             answer = connection.recv(4096)
-            if b"is being uploaded" in answer and time.monotonic() < deadline:
+            if b"is being uploaded" in answer and time.monotonic() < end:
                 time.sleep(0.1)     # the pod has yet to see that the attempt before has ended
-                return attempt(sent, deadline)
+                return attempt(sent, end)
             expect(b'"event":"send"' in answer, f"no invitation to send: {answer!r}")
             connection.sendall(bytes(sent))
 
-    attempt(100000, time.monotonic() + 10)                                 # once, for what grows only once
+    attempt(100000, deadline(10))                                 # once, for what grows only once
     gone(fixture)
     before = settled(fixture.pod, resources)
     for sent in (None, 0, 1, 70000, 2999999):
-        attempt(sent, time.monotonic() + 10)
+        attempt(sent, deadline(10))
         gone(fixture)
-    expect_equal(settled(fixture.pod, resources), before, "resources after uploads that broke off")
+    expect_back(fixture.pod, resources, before, "resources after uploads that broke off")
     expect("broke off" in fixture.pod.log.text(), "the log says nothing of it")
 
 
 def gone(fixture, seconds=30):
-    deadline = time.monotonic() + seconds
-    while "part.img" in fixture.files():
-        expect(time.monotonic() < deadline, "the unfinished file stays")
-        time.sleep(0.1)
+    wait_until(lambda: "part.img" not in fixture.files(), seconds, "the unfinished file stays")
 
 
 def refused(fixture: EmptyPod):
@@ -193,7 +187,7 @@ def bad_starts(fixture: EmptyPod):
     fixture.must_fail("start two image=clock.elf mac=02:00:00:00:00:31", ["MAC 02:00:00:00:00:31", "one"])
     expect_equal([guest["name"] for guest in fixture.must("list")["guests"]], ["one"], "guests")
     fixture.must("stop one")
-    expect_equal(settled(fixture.pod, resources), before, "resources after all that was refused")
+    expect_back(fixture.pod, resources, before, "resources after all that was refused")
 
 
 def starts_again(fixture: EmptyPod):

@@ -1,11 +1,11 @@
 """Virtio devices from inside: disk, network, console, random numbers; and what a driver must not do, in all their queues."""
 import re
 import threading
-import time
 
 from tests.guest.one_pod import OnePod
 from tools.lab import linux
 from tools.lab.errors import expect, expect_equal
+from tools.lab.patience import patient, wait_until
 
 DISK = "memory=4M disk_size=4M devices=block"
 ALL = "memory=4M disk_size=2M devices=net,block,console,entropy"
@@ -37,10 +37,7 @@ def console(fixture: OnePod):
 
 
 def wait_said(fixture, name, words, seconds=10):
-    deadline = time.monotonic() + seconds
-    while words not in fixture.said(name):
-        expect(time.monotonic() < deadline, f"{name} never said {words!r}, but {fixture.said(name)[-200:]!r}")
-        time.sleep(0.1)
+    wait_until(lambda: words in fixture.said(name), seconds, lambda: f"{name} never said {words!r}, but {fixture.said(name)[-200:]!r}")
 
 
 def net(fixture: OnePod):
@@ -71,7 +68,7 @@ def abuse(fixture: OnePod):
         text = fixture.must_pass("virtio_abuse", f"{ALL} cmdline=wait=30", 150)
     finally:
         done.set()
-        typist.join(10)
+        typist.join(patient(10))
         fixture.pod.control.call("stop shouter")
     expect("virtio_abuse: 4 devices survived\n" in text, f"it said {text[-300:]!r}")
 

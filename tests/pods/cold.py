@@ -1,17 +1,13 @@
 """Cold moves: a guest that does not run goes with its disk and its configuration, and nothing of it runs on the way."""
-import time
-
 from tests.pods.two_pods import TwoPods
 from tools.lab import places
 from tools.lab.errors import expect, expect_equal
+from tools.lab.patience import wait_until
 
 
 def wait_halted(pods, pod, name, seconds=20):
-    deadline = time.monotonic() + seconds
-    while (guest := pods.guest(pod, name))["state"] != "halted":
-        expect(time.monotonic() < deadline, f"{name} has not ended after {seconds} s: {guest}")
-        time.sleep(0.1)
-    return guest
+    wait_until(lambda: pods.guest(pod, name)["state"] == "halted", seconds, lambda: f"{name} does not end: {pods.guest(pod, name)}")
+    return pods.guest(pod, name)
 
 
 def said(pod, name):
@@ -84,19 +80,16 @@ def paused(pods: TwoPods):
     """Paused with a disk: it stays paused, and goes on when it is told to."""
     pods.clear()
     pods.a.control.must("start c image=clock.elf memory=8M disk_size=2M cmdline=hz=50")
-    time.sleep(0.5)
+    pods.a.run_for(0.5)
     pods.a.control.must("pause c")
     before = pods.guest(pods.a, "c")
     pods.a.control.must(f"teleport c {pods.b.peer_address} audit=1", 40)
     same_machine(before, pods.guest(pods.b, "c"))
     silent = pods.guest(pods.b, "c")["console_bytes"]
-    time.sleep(0.5)
+    pods.b.run_for(0.5)
     expect_equal(pods.guest(pods.b, "c")["console_bytes"], silent, "output of a paused guest")
     pods.b.control.must("resume c")
-    deadline = time.monotonic() + 10
-    while pods.guest(pods.b, "c")["console_bytes"] <= silent:
-        expect(time.monotonic() < deadline, "it does not go on")
-        time.sleep(0.1)
+    wait_until(lambda: pods.guest(pods.b, "c")["console_bytes"] > silent, 10, "it does not go on")
     pods.clear()
 
 

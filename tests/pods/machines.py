@@ -1,12 +1,12 @@
 """Guests with disks, on the move and at rest; machines that a target would not make: refused in words, before a page is
 sent."""
 import struct
-import time
 
 from tests.pods import intruders
 from tests.pods.two_pods import TwoPods
 from tools.lab import oracle, wire
 from tools.lab.errors import expect, expect_equal
+from tools.lab.patience import wait_until
 
 FRAME = 4096
 MIB = 1 << 20
@@ -59,7 +59,7 @@ def paused_with_a_disk(pods: TwoPods):
         dirtier.move("audit=1")
         if turn == 1:
             before = pods.resources()
-    expect_equal(pods.resources(), before, "resources of both pods")
+    pods.expect_resources(before)
     dirtier.pod.control.must("resume dirtier")
     dirtier.run_for(0.5)
     dirtier.verify_memory()
@@ -68,11 +68,8 @@ def paused_with_a_disk(pods: TwoPods):
 
 
 def wait_state(pods, pod, name, state, seconds=10):
-    deadline = time.monotonic() + seconds
-    while (guest := pods.guest(pod, name))["state"] != state:
-        expect(time.monotonic() < deadline, f"{name} is {guest['state']}, not {state}")
-        time.sleep(0.1)
-    return guest
+    wait_until(lambda: pods.guest(pod, name)["state"] == state, seconds, lambda: f"not {state}: {pods.guest(pod, name)}")
+    return pods.guest(pod, name)
 
 
 def bent(records, **changes):

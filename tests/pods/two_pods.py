@@ -1,16 +1,20 @@
 """Two pods in Bochs, booted once for all tests that do not need other machines."""
-import time
-
 from tools.lab import linux, places
 from tools.lab.errors import Failure, expect, expect_equal
-from tools.lab.pair import Pair, Traveller, resources, settled
+from tools.lab.pair import Pair, Traveller, expect_back, resources, settled
+from tools.lab.patience import wait_until
 from tools.lab.settings import Guest, Machine
 
 SETTINGS = Machine(ips=50_000_000)
 GUESTS = ["clock", "dirtier", "fpu", "hello", "smp", "spin_cli", "chatter", "virtio_block", "net_echo", "virtio_net"]
 
 
+def all_resources(pair):
+    return {pod.name: resources(pod) for pod in pair.pods}
+
+
 class TwoPods(Pair):
+    whole_host = True
     directory = places.BUILD / "test/two-pods"
     settings = SETTINGS
     other_settings = None
@@ -33,10 +37,17 @@ class TwoPods(Pair):
         return Traveller(self, name, start, pod)
 
     def clear(self):
-        """No guest is left of an earlier test."""
+        """No guest is left of an earlier test, but one that a target keeps since its source might be in doubt."""
         for pod in self.pods:
-            for guest in pod.control.must("list")["guests"]:
-                pod.control.call(f"stop {guest['name']}" + (" force" if guest["state"] == "in doubt" else ""))
+            wait_until(lambda: not self._stop_all(pod), 20, f"{pod.name} does not get rid of its guests")
+
+    @staticmethod
+    def _stop_all(pod):
+        """The guests that there were."""
+        guests = [guest for guest in pod.control.must("list")["guests"] if guest["state"] != "incoming"]
+        for guest in guests:
+            pod.control.call(f"stop {guest['name']}" + (" force" if guest["state"] == "in doubt" else ""))
+        return guests
 
     def guest(self, pod, name):
         for guest in pod.control.must("list")["guests"]:
@@ -45,7 +56,10 @@ class TwoPods(Pair):
         return None
 
     def resources(self):
-        return {pod.name: settled(pod, resources) for pod in self.pods}
+        return settled(self, all_resources)
+
+    def expect_resources(self, before, what="resources of both pods"):
+        expect_back(self, all_resources, before, what)
 
     def failed_teleport(self, traveller, options, words, seconds=40, address=None):
         """A teleport that must fail with these words, and leave the guest running where it is; the reply."""
@@ -63,7 +77,4 @@ class TwoPods(Pair):
     def other_is_empty(self, traveller, seconds=5):
         """The target has freed what it took."""
         other = self.other(traveller.pod)
-        deadline = time.monotonic() + seconds
-        while (guest := self.guest(other, traveller.name)) is not None:
-            expect(time.monotonic() < deadline, f"{traveller.name} is still on the target: {guest}")
-            time.sleep(0.1)
+        wait_until(lambda: self.guest(other, traveller.name) is None, seconds, f"{traveller.name} is still on the target")

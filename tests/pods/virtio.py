@@ -1,9 +1,9 @@
 """Guests with virtio devices move: no request is lost, no sector is old, and the network card works on."""
 import re
-import time
 
 from tests.pods.two_pods import TwoPods
 from tools.lab.errors import expect
+from tools.lab.patience import wait_until
 
 DISK = "memory=4M disk_size=8M devices=block,entropy,console"
 NET = "image=virtio_net.elf memory=4M devices=net"
@@ -16,10 +16,9 @@ def last(guest, pattern):
 
 
 def wait_for_more(guest, pattern, before, seconds=20):
-    deadline = time.monotonic() + seconds
-    while last(guest, pattern) <= before:
-        expect("FAIL" not in guest.text and time.monotonic() < deadline, f"nothing new after {before}: {guest.text[-300:]!r}")
-        time.sleep(0.1)
+    wait_until(lambda: last(guest, pattern) > before or "FAIL" in guest.text, seconds,
+               lambda: f"nothing new after {before}: {guest.text[-300:]!r}")
+    expect("FAIL" not in guest.text, f"it said {guest.text[-300:]!r}")
 
 
 def disk(pods: TwoPods):

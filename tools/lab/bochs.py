@@ -3,6 +3,7 @@ import time
 
 from . import places
 from .machine import CONTROL_PORT, TELEPORT_PORT, BaseMachine
+from .patience import deadline
 
 DISPLAY_SECONDS = 5
 
@@ -60,8 +61,8 @@ class BochsMachine(BaseMachine):
         self._child.stdin.write(b"n\n")
         self._child.stdin.flush()
         # Two that look for a free display port in the same instant take the same one, and one of them ends: one by one.
-        deadline = time.monotonic() + DISPLAY_SECONDS
-        while self.alive() and time.monotonic() < deadline and not self._has_display():
+        end = deadline(DISPLAY_SECONDS)
+        while self.alive() and time.monotonic() < end and not self._has_display():
             time.sleep(0.02)
 
     def _has_display(self):

@@ -13,13 +13,14 @@ _children = []
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _die_with_parent():
+def die_with_parent():
+    """To be called by the child itself."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def spawn(command, **options):
     """A Popen whose end is ours to see to. Its signals are its own: Ctrl-C goes to the lab alone."""
-    child = subprocess.Popen([str(word) for word in command], preexec_fn=_die_with_parent, start_new_session=True,
+    child = subprocess.Popen([str(word) for word in command], preexec_fn=die_with_parent, start_new_session=True,
                              **options)
     _children.append(child)
     return child

@@ -5,6 +5,10 @@ import time
 from contextlib import nullcontext
 
 from .errors import Failure, LabError
+from .patience import deadline, patient
+
+
+SEND_SECONDS = 20           # for a pod to take what it is sent
 
 
 class Control:
@@ -12,7 +16,7 @@ class Control:
         self._name = name
         try:
             with namespace.inside() if namespace else nullcontext():
-                self._socket = socket.create_connection(("127.0.0.1", port), 5)
+                self._socket = socket.create_connection(("127.0.0.1", port), patient(5))
         except OSError as error:
             raise LabError(f"{name}: cannot connect to its control port: {error}") from None
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -22,14 +26,15 @@ class Control:
         self._socket.close()
 
     def send(self, data):
+        self._socket.settimeout(patient(SEND_SECONDS))
         try:
             self._socket.sendall(data)
         except OSError as error:
             raise LabError(f"{self._name}: the control session ended: {error}") from None
 
-    def read_line(self, deadline):
+    def read_line(self, end):
         while b"\n" not in self._buffer:
-            left = deadline - time.monotonic()
+            left = end - time.monotonic()
             if left <= 0:
                 raise LabError(f"{self._name}: no answer in time")
             self._socket.settimeout(left)
@@ -45,8 +50,8 @@ class Control:
         line, self._buffer = self._buffer.split(b"\n", 1)
         return line.decode("utf-8", "replace")
 
-    def read_object(self, deadline):
-        line = self.read_line(deadline)
+    def read_object(self, end):
+        line = self.read_line(end)
         try:
             return json.loads(line)
         except ValueError:
@@ -63,12 +68,12 @@ class Control:
         self.send(command.encode() + b"\n")
 
     def finish(self, seconds=20, on_event=None):
-        deadline = time.monotonic() + seconds
+        end = deadline(seconds)
         while True:
             try:
-                reply = self.read_object(deadline)
+                reply = self.read_object(end)
             except LabError as error:
-                raise LabError(f"{error} (to `{self._command}`, {seconds} s)") from None
+                raise LabError(f"{error} (to `{self._command}`, {patient(seconds)} s)") from None
             if "ok" in reply:
                 return reply
             if on_event:

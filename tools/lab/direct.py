@@ -2,8 +2,7 @@
 import shutil
 
 from . import children, linux, places
-from .bochs import RC
-from .machine import BaseMachine
+from .bochs import RC, BochsMachine
 from .settings import Machine, Pod
 
 DIRECT = places.LINUX / "direct.efi"
@@ -12,7 +11,7 @@ DIRECT = places.LINUX / "direct.efi"
 MSRS = "0x1a0 0 00000000 00000001 00000000 00000000 00000000 00000000\n"
 
 
-class DirectMachine(BaseMachine):
+class DirectMachine(BochsMachine):
     """A Bochs with nothing but a serial port, on which Linux runs without a pod. COM1 is its console."""
 
     def __init__(self, settings, cmdline, directory, initrd=linux.INITRD):
@@ -39,10 +38,6 @@ class DirectMachine(BaseMachine):
                  if not line.startswith("e1000:")]
         (self.directory / "rc").write_text("\n".join(lines).replace("e1000=1", "e1000=0"))
         return [places.BOCHS, "-q", "-unlock", "-f", "rc"]
-
-    def after_spawn(self):
-        self._child.stdin.write(b"n\n")
-        self._child.stdin.flush()
 
     def shell(self, seconds=linux.BOOT_SECONDS):
         """Waits for the shell; how many ticks it took from the kernel's first instruction."""

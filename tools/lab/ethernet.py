@@ -7,6 +7,7 @@ import time
 from collections import namedtuple
 
 from .errors import Failure, LabError, expect, expect_equal
+from .patience import deadline, patient
 
 BROADCAST = b"\xff" * 6
 GROUP = 1                               # in a MAC address's first byte: to several
@@ -118,9 +119,9 @@ class Host:
         frame = ETHERNET.pack(target_mac, self.mac, kind) + body
         self._socket.sendto(frame + bytes(max(0, FRAME_MIN - len(frame))), self._cable)
 
-    def _frame(self, deadline):
+    def _frame(self, end):
         """The next (to, from, type, body), or None when none came in time."""
-        while (left := deadline - time.monotonic()) > 0:
+        while (left := end - time.monotonic()) > 0:
             self._socket.settimeout(left)
             try:
                 frame, cable = self._socket.recvfrom(2 * FRAME_MAX)
@@ -147,8 +148,8 @@ class Host:
     def receive(self, seconds):
         """The next (from MAC, from address, Arp reply or Echo) for this host, or None after the time. What a pod says
         to all (its own questions, its announcements) is looked at and passed over."""
-        deadline = time.monotonic() + seconds
-        while frame := self._frame(deadline):
+        end = deadline(seconds)
+        while frame := self._frame(end):
             target_mac, source_mac, kind, body = frame
             expect(target_mac == self.mac or target_mac[0] & GROUP, f"a frame for a stranger: {target_mac.hex(':')}")
             if kind == TYPE_ARP:
@@ -172,7 +173,7 @@ class Host:
         self.ask(address)
         came = self.receive(seconds)
         if not came:
-            raise Failure(f"no ARP answer for {address} within {seconds} s")
+            raise Failure(f"no ARP answer for {address} within {patient(seconds)} s")
         source_mac, sender, reply = came
         expect_equal((type(reply), sender), (Arp, socket.inet_aton(address)), "what an ARP answer tells of")
         expect_equal((reply.target_mac, reply.target), (self.mac, self.address), "whom an ARP answer is for")
@@ -188,7 +189,7 @@ class Host:
         came = self.receive(seconds)
         what = f"echo {echo.sequence} with {len(echo.data)} bytes"
         if not came:
-            raise Failure(f"no reply to {what} within {seconds} s")
+            raise Failure(f"no reply to {what} within {patient(seconds)} s")
         expect_equal(came[:2], (mac, socket.inet_aton(address)), f"sender of the reply to {what}")
         reply = came[2]
         expect_equal(reply[:-1], (ECHO_REPLY, echo.identifier, echo.sequence), f"kind and numbers, {what}")

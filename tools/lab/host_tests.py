@@ -6,6 +6,7 @@ import subprocess
 
 from . import places
 from .errors import Failure, Skipped
+from .patience import patient
 from .suite import Test
 
 UNIT = places.BUILD / "tests/unit"
@@ -40,9 +41,9 @@ DEPTHS = {
 def run(command, seconds):
     """Output of a program that has to succeed."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=patient(seconds))
     except subprocess.TimeoutExpired:
-        raise Failure(f"not done within {seconds} s") from None
+        raise Failure(f"not done within {patient(seconds)} s") from None
     if done.returncode:
         tail = "\n".join((done.stdout + done.stderr).split("\n")[-OUTPUT_LINES:])
         raise Failure(f"exit status {done.returncode}\n{tail}")

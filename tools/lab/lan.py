@@ -14,6 +14,7 @@ import time
 from . import children
 from .errors import LabError
 from .netns import Namespace
+from .patience import patient
 
 NETWORK = ipaddress.ip_network("192.168.77.0/24")
 HOST = str(NETWORK[1])
@@ -79,7 +80,7 @@ class Lan:
 
     def run(self, words, seconds):
         """A program on the host that ends by itself: its result."""
-        return subprocess.run(self.host.command(words), capture_output=True, text=True, timeout=seconds)
+        return subprocess.run(self.host.command(words), capture_output=True, text=True, timeout=patient(seconds))
 
     def stop(self):
         if getattr(self, "_dhcpd", None):

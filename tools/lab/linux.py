@@ -10,10 +10,10 @@ CONSOLE = "console=ttyS0,115200"
 REACHED = r"guest: shell at tick (\d+) start (\d+)\n"
 PROMPT = "guest# "
 BOOT_SECONDS = 120
-# A line of the workload (guests/linux/workload.c). The console is the shell's too: its prompt, or what is being typed, may
-# stand on the same line before it.
+# A line of the workload (guests/linux/workload.c). The console is the shell's too: its prompt, or the echo of what is being
+# typed, may stand on the same line before it and behind it.
 REPORT = re.compile(r"workload: (\d+) written (\d+) checked (\d+) wrong (\d+) tsc (\d+) mono_us (\d+) gap_us (\d+) "
-                    r"at (\d+) largest (\d+)$", re.M)
+                    r"at (\d+) largest (\d+)")
 
 
 def guest(name="linux", cmdline="quiet", initrd=INITRD, memory="128M", **more):

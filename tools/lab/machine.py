@@ -9,27 +9,29 @@ import time
 from . import children, places
 from .control import Control
 from .errors import LabError
+from .patience import deadline, wait_until
 from .streams import ByteLog, SerialPort
 
 CONTROL_PORT, TELEPORT_PORT = 7000, 7001    # inside the pod
-STARTS_MAX = 3
+STARTS_MAX = 5
 PORTS = range(21000, 32000)                 # below the host's ephemeral ports
 READY = r"ready for guests after (\d+) instructions"
-_given = set()
+_reserved = []
 
 
 def free_port():
-    """A TCP port of the loopback device that nobody has."""
+    """A TCP port of the loopback device that nobody has, nor another lab takes meanwhile: a socket is bound to it as long as
+    this lab lives. It does not listen, so an emulator that asks for SO_REUSEADDR, as slirp does, gets the port all the same."""
     while True:
+        place = socket.socket()
         port = random.choice(PORTS)
-        if port in _given:
+        try:
+            place.bind(("127.0.0.1", port))
+        except OSError:
+            place.close()
             continue
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _given.add(port)
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)     # from now on, and not before: it was nobody's
+        _reserved.append(place)
         return port
 
 
@@ -103,9 +105,7 @@ class BaseMachine:
             children.kill(self._child)
 
     def stop(self):
-        if self._control:
-            self._control.close()
-            self._control = None
+        self._forget_control()
         if not self._child:
             return
         children.kill(self._child)
@@ -132,17 +132,22 @@ class BaseMachine:
         """Waits until the pod answers on its control port. slirp accepts before the pod does: only an answer counts."""
         self.boot_ticks = int(self.wait_log(READY, self.boot_seconds).group(1))
         self.wait_log(r"listening on TCP port \d+", 30)
-        deadline = time.monotonic() + 30
+        end = deadline(30)
         while True:
             try:
-                self.control.call("list", seconds=5)
+                stats = self.control.call("stats", seconds=5)
+                self._com2_before = self.com2.log.position - stats["com2_bytes"]
                 return self
             except LabError as error:
-                self._control.close()
-                self._control = None
-                if time.monotonic() > deadline or not self.alive():
+                self._forget_control()
+                if time.monotonic() > end or not self.alive():
                     raise LabError(f"{self.name}: no answer on the control port: {error}") from None
                 time.sleep(0.2)
+
+    def _forget_control(self):
+        if self._control:
+            self._control.close()
+            self._control = None
 
     @property
     def control(self):
@@ -163,6 +168,12 @@ class BaseMachine:
         """As the other pods reach this one's teleport port: their slirp's gateway is the host."""
         return f"10.0.2.2:{self.teleport_port}"
 
+    def com2_end(self):
+        """Where its COM2 ends once all has arrived that the pod has put on it so far: by the pod's own count."""
+        end = self._com2_before + self.call("stats")["com2_bytes"]
+        self.com2.log.wait_position(end, 20)
+        return end
+
     # ---- clocks ------------------------------------------------------------------------------------------------------
 
     def clock(self):
@@ -170,6 +181,12 @@ class BaseMachine:
         before = time.monotonic()
         uptime = self.call("stats")["uptime_us"] / 1e6
         return (before + time.monotonic()) / 2, uptime
+
+    def run_for(self, seconds):
+        """Until that much time has passed by the pod's clock, which falls behind the host's when the host is busy."""
+        end = self.clock()[1] + seconds
+        time.sleep(seconds)
+        wait_until(lambda: self.clock()[1] >= end, seconds + 5, f"{self.name}: its clock stands still", 0.02)
 
     def clock_ratio(self, since):
         """Virtual over host time since an earlier clock()."""

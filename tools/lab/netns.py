@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import LabError
+from .patience import patient
 
 CLONE_NEWNET = 0x40000000
 NAMES = re.compile(r"^telepod-(\d+)-\w+$")
 PLACE = Path("/run/netns")
-COMMAND_SECONDS = 20
+COMMAND_SECONDS = patient(20)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -27,10 +28,18 @@ def missing():
     absent = [tool for tool in ("ip", "busybox", "ping", "curl") if not shutil.which(tool)]
     if absent:
         return f"not installed: {', '.join(absent)}"
-    probe = f"telepod-{os.getpid()}-probe"
-    if subprocess.run(["ip", "netns", "add", probe], capture_output=True, timeout=COMMAND_SECONDS).returncode:
-        return "this machine allows no network namespaces"
-    subprocess.run(["ip", "netns", "del", probe], capture_output=True, timeout=COMMAND_SECONDS)
+    try:
+        probe = Namespace("probe")
+    except LabError as error:
+        return f"this machine allows no network namespaces: {error}"
+    try:
+        for what in (("tuntap", "add", "tap", "mode", "tap"), ("link", "add", "bridge", "type", "bridge"),
+                     ("link", "add", "near", "type", "veth", "peer", "name", "far")):
+            probe.ip(*what)
+    except LabError as error:
+        return f"this machine lacks what a LAN is made of: {error}"
+    finally:
+        probe.remove()
     return ""
 
 
@@ -53,6 +62,8 @@ class Namespace:
     def __init__(self, purpose):
         _sweep()
         self.name = f"telepod-{os.getpid()}-{purpose}"
+        if (PLACE / self.name).exists():        # of a lab that was killed, whose process id is ours now
+            ip("netns", "del", self.name)
         ip("netns", "add", self.name)
         atexit.register(self.remove)
         self._fd = os.open(PLACE / self.name, os.O_RDONLY)

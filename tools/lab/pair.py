@@ -4,10 +4,11 @@ import time
 from . import linux, oracle
 from .emulators import make
 from .errors import Failure, LabError, expect, expect_equal
+from .patience import deadline
 from .settings import Pod
 
 PAGE_SIZE = 4096
-QUIET_S = 0.06        # after this long without a byte, what a pod had to send on COM2 has been sent
+STEADY_S = 0.5        # between two looks that must agree
 
 
 class Pair:
@@ -50,7 +51,7 @@ class Traveller:
         self.name = name
         self.pod = pod or pair.a
         self._past = []                       # text of earlier stays
-        self._from = self.pod.com2.log.position
+        self._from = self.pod.com2_end()      # it may still have been sending what an earlier guest said
         self.flights = []
         self.pod.control.must(f"start {name} {start} console=com2".strip())
 
@@ -69,12 +70,13 @@ class Traveller:
         return self._from
 
     def run_for(self, seconds):
-        time.sleep(seconds)
+        """By its pod's clock."""
+        self.pod.run_for(seconds)
 
     def move(self, options="audit=1", seconds=60, on_event=None):
         """Teleports it to the other pod; the flight record."""
         target = self.pair.other(self.pod)
-        arrival = target.com2.log.position
+        arrival = target.com2_end()
         reply = self.pod.control.must(f"teleport {self.name} {target.peer_address} {options}", seconds, on_event)
         flight = reply["flight"]
         self.flights.append(flight)
@@ -82,10 +84,13 @@ class Traveller:
         if "audit" in options:
             expect("audit" in flight, "the audit did not take place")
             expect_equal(flight["audit"]["different"], 0, "frames that differ in the audit")
-        self.pod.com2.log.wait_quiet(QUIET_S, 2)
-        self._past.append(self.here)
-        self.pod, self._from = target, arrival
+        self.has_moved(target, arrival)
         return flight
+
+    def has_moved(self, target, arrival):
+        """What it said on the pod that it has left is complete; on `target` its text begins at `arrival`."""
+        self._past.append(self.pod.com2.log.text(self._from, self.pod.com2_end()))
+        self.pod, self._from = target, arrival
 
     def ask(self, letter, pattern, seconds=20):
         """Types a letter for the guest and waits for its answer."""
@@ -95,7 +100,7 @@ class Traveller:
 
     def verify_memory(self):
         """The dirtier's check of every page, inside the guest."""
-        line = self.ask("v", r"# dirtier: verified all \d+ pages mismatches \d+\n", 60).strip()
+        line = self.ask("v", r"dirtier: verified all \d+ pages mismatches \d+\n", 60).strip()
         expect(line.endswith("mismatches 0"), f"inside the guest: {line}")
         return line
 
@@ -106,16 +111,24 @@ class Traveller:
 
 
 def settled(pod, read, seconds=10):
-    """Waits until two looks at a counter, half a second apart, agree (or the time is over); the last value."""
-    deadline = time.monotonic() + seconds
+    """Waits until two looks at a counter, STEADY_S apart, agree (or the time is over); the last value."""
+    end = deadline(seconds)
     last = read(pod)
-    while time.monotonic() < deadline:
-        time.sleep(0.5)
+    while time.monotonic() < end:
+        time.sleep(STEADY_S)
         now = read(pod)
         if now == last:
             return now
         last = now
     return last
+
+
+def expect_back(pod, read, before, what, seconds=10):
+    """A counter comes back to what it was: all that was taken has been given back, at once or a little later."""
+    end = deadline(seconds)
+    while (now := read(pod)) != before and time.monotonic() < end:
+        time.sleep(STEADY_S / 5)
+    expect_equal(now, before, what)
 
 
 def resources(pod):

@@ -2,12 +2,12 @@
 import json
 import socket
 import struct
-import time
 import zlib
 
 from . import children, places
 from .errors import LabError
 from .machine import CONTROL_PORT, TELEPORT_PORT, BaseMachine
+from .patience import patient, wait_until
 
 
 def kvm_missing():
@@ -46,7 +46,7 @@ class QemuMachine(BaseMachine):
         """The screen as it is now, as PPM; returns (width, height, pixels)."""
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX) as qmp:
-            qmp.settimeout(10)
+            qmp.settimeout(patient(10))
             # A relative path keeps within a socket address's 108 bytes wherever the tree lies.
             qmp.connect(f"/proc/{self._child.pid}/cwd/qmp")
             stream = qmp.makefile("rw")
@@ -58,9 +58,7 @@ class QemuMachine(BaseMachine):
                 while "return" not in (answer := json.loads(stream.readline())):
                     if "error" in answer:
                         raise LabError(f"QEMU: {answer['error']}")
-        deadline = time.monotonic() + 5
-        while not path.exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_until(path.exists, 5, "QEMU writes no picture of the screen")
         return read_ppm(path)
 
     def stop(self):

@@ -7,6 +7,10 @@ import time
 import tty
 
 from .errors import LabError
+from .patience import deadline, patient
+
+LAST_WORDS_S = 0.5         # what a machine said before its end is still on its way
+GATHER_S = 0.01             # between two looks at a text that grows byte by byte
 
 
 class ByteLog:
@@ -67,30 +71,32 @@ class ByteLog:
     def wait_for(self, pattern, seconds, start=0, alive=lambda: True):
         """The match of a regular expression in the text from `start` on; LabError when it does not come in time."""
         wanted = re.compile(pattern, re.M)
-        deadline = time.monotonic() + seconds
+        end = deadline(seconds)
         while True:
+            lives = alive()
+            if not lives:
+                time.sleep(LAST_WORDS_S)
             size = self.position
             found = wanted.search(self.text(start))
             if found:
                 return found
-            left = deadline - time.monotonic()
-            if left <= 0 or not alive():
+            left = end - time.monotonic()
+            if left <= 0 or not lives:
                 tail = "\n    ".join(self.text(start).split("\n")[-12:])
-                why = f"within {seconds} s" if left <= 0 else "before the machine ended"
+                why = f"within {patient(seconds)} s" if left <= 0 else "before the machine ended"
                 raise LabError(f"/{pattern}/ did not come {why}; the last lines are:\n    {tail}")
             with self._grown:
                 if len(self._bytes) == size:
                     self._grown.wait(min(left, 0.2))
+            time.sleep(GATHER_S)
 
-    def wait_quiet(self, seconds, bound):
-        """Returns when nothing came for `seconds`; after `bound` in any case."""
-        deadline = time.monotonic() + bound
-        size = self.position
-        since = time.monotonic()
-        while time.monotonic() < min(since + seconds, deadline):
-            time.sleep(seconds / 4)
-            if self.position != size:
-                size, since = self.position, time.monotonic()
+    def wait_position(self, position, seconds):
+        """Until that many bytes have come."""
+        end = deadline(seconds)
+        with self._grown:
+            while len(self._bytes) < position:
+                if not self._grown.wait(max(0, end - time.monotonic())):
+                    raise LabError(f"{len(self._bytes)} bytes of {position} have come within {patient(seconds)} s")
 
 
 class SerialPort:

@@ -1,8 +1,13 @@
-"""`make test`: the table of all tests, run one after the other; a line each, and `N passed, N failed` at the end.
+"""`make test`: the table of all tests; a line each, and `N passed, N failed` at the end.
 
 A test is a function of its fixture. Machines are booted for the first test that needs them, and used by all that name the
-same fixture; a test that leaves a machine in doubt about itself (an error of the lab, a machine that ended) costs a new
-boot, not the tests behind it."""
+same fixture, one after the other; a test that leaves a machine in doubt about itself (an error of the lab, a
+machine that ended) costs a new boot, not the tests behind it.
+
+Tests that need one machine or none are dealt to LANES processes, all tests of a fixture to the same one; then come those
+that need the whole host (pairs of machines, and all that move between them), one after the other."""
+import multiprocessing
+import os
 import re
 import signal
 import sys
@@ -12,9 +17,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from . import places
+from . import children, places
 from .errors import Failure, LabError, Skipped
+from .patience import patient
 
+LANES = min(2, os.cpu_count() or 1)
 FIXTURE_SECONDS = 150
 BOOTS_MAX = 2          # failed boots of one fixture, after which its other tests fail at once
 
@@ -26,6 +33,10 @@ class Test:
     seconds: int = 30
     fixture: Optional[type] = None      # a class with start(), usable(), stop(); None: the function takes no argument
 
+    @property
+    def whole_host(self):
+        return getattr(self.fixture, "whole_host", False)
+
 
 class TimeOver(LabError):
     pass
@@ -35,7 +46,7 @@ class limit:
     """No test hangs: after its time an exception comes out of whatever it waits for."""
 
     def __init__(self, seconds):
-        self.seconds = seconds
+        self.seconds = patient(seconds)
 
     def __enter__(self):
         def over(_number, _frame):
@@ -49,7 +60,7 @@ class limit:
 
 
 class Fixtures:
-    """At most one fixture lives at a time: there are few cores."""
+    """At most one fixture of a lane lives at a time: there are few cores."""
 
     def __init__(self):
         self._kind = None
@@ -114,27 +125,77 @@ def run_one(test, fixtures):
         return traceback.format_exc()
 
 
+def report(outcome, test, started, words=""):
+    """One write, so that the lines of two lanes do not mix."""
+    text = f"{outcome} {test.name} ({time.monotonic() - started:.1f})\n"
+    if words:
+        text += "    " + words.strip().replace("\n", "\n    ") + "\n"
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def run_in_order(tests, fixtures):
+    """How many were "ok", "FAIL" and "skip"."""
+    counts = Counter()
+    for test in tests:
+        started = time.monotonic()
+        try:
+            wrong = run_one(test, fixtures)
+            outcome = "FAIL" if wrong else "ok"
+        except Skipped as why:
+            outcome, wrong = "skip", str(why)
+        report(outcome, test, started, wrong)
+        counts[outcome] += 1
+    return counts
+
+
+def by_fixture(tests):
+    """Lists of tests that share a fixture, in the order in which the fixtures come first."""
+    groups = {}
+    for test in tests:
+        groups.setdefault(test.fixture or test, []).append(test)
+    return list(groups.values())
+
+
+def lane(groups, tickets, results):
+    """A process of its own: takes the next group of tests as long as there is one."""
+    children.die_with_parent()
+    counts, fixtures = Counter(), Fixtures()
+    while (ticket := tickets.get()) is not None:
+        counts += run_in_order(groups[ticket], fixtures)
+    fixtures.drop()
+    results.put(counts)
+
+
+def run_in_lanes(tests):
+    """The same, by LANES processes. A lane that ends before its work does is a LabError."""
+    groups = by_fixture(tests)
+    fork = multiprocessing.get_context("fork")
+    tickets, results = fork.SimpleQueue(), fork.SimpleQueue()
+    sys.stdout.flush()
+    lanes = [fork.Process(target=lane, args=(groups, tickets, results), daemon=True) for _ in range(LANES)]
+    for process in lanes:
+        process.start()
+    for ticket in [*range(len(groups)), *[None] * LANES]:
+        tickets.put(ticket)
+    for process in lanes:
+        process.join()
+        if process.exitcode:
+            raise LabError(f"a process that ran tests ended with {process.exitcode}: not all of them have been run")
+    return sum((results.get() for _ in lanes), Counter())
+
+
 def run_tests(only, names_only):
     tests = [test for test in all_tests() if re.search(only, test.name)]
     if names_only:
         print("\n".join(test.name for test in tests))
         return 0
+    counts = run_in_lanes([test for test in tests if not test.whole_host])
     fixtures = Fixtures()
-    failed = skipped = 0
-    for test in tests:
-        started = time.monotonic()
-        try:
-            wrong = run_one(test, fixtures)
-        except Skipped as why:
-            print(f"skip {test.name}: {why}", flush=True)
-            skipped += 1
-            continue
-        failed += wrong is not None
-        print(f"{'FAIL' if wrong else 'ok'} {test.name} ({time.monotonic() - started:.1f})", flush=True)
-        if wrong:
-            print("    " + wrong.strip().replace("\n", "\n    "), flush=True)
+    for group in by_fixture([test for test in tests if test.whole_host]):
+        counts += run_in_order(group, fixtures)
     fixtures.drop()
-    if skipped:
-        print(f"{skipped} skipped, which says nothing about what they test")
-    print(f"{len(tests) - failed - skipped} passed, {failed} failed")
-    return 1 if failed or not tests else 0
+    if counts["skip"]:
+        print(f"{counts['skip']} skipped, which says nothing about what they test")
+    print(f"{counts['ok']} passed, {counts['FAIL']} failed")
+    return 0 if tests and not counts["FAIL"] else 1

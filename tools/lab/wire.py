@@ -5,6 +5,7 @@ import struct
 import time
 
 from .errors import LabError
+from .patience import patient
 
 HEADER = struct.Struct("<HHII")         # type, flags, length, sequence; then the CRC
 HEADER_SIZE = 16
@@ -90,14 +91,14 @@ class Peer:
 
     def __init__(self, connection, seconds=15):
         self.socket = connection
-        self.socket.settimeout(seconds)
+        self.socket.settimeout(patient(seconds))
         self.sent = self.received = 0
         self.sent_digest = self.received_digest = 0
 
     @classmethod
     def connect(cls, port, seconds=15):
         try:
-            return cls(socket.create_connection(("127.0.0.1", port), 5), seconds)
+            return cls(socket.create_connection(("127.0.0.1", port), patient(5)), seconds)
         except OSError as error:
             raise LabError(f"cannot connect to the teleport port: {error}") from None
 
@@ -114,6 +115,13 @@ class Peer:
             return True
         except OSError:
             return False
+
+    def end_sending(self):
+        """The other side may have closed by itself."""
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
 
     def _exactly(self, size):
         data = b""
@@ -157,7 +165,7 @@ class Listener:
         self.address = f"10.0.2.2:{self.port}"
 
     def accept(self, seconds=15):
-        self.socket.settimeout(seconds)
+        self.socket.settimeout(patient(seconds))
         try:
             return Peer(self.socket.accept()[0], seconds)
         except TimeoutError:

@@ -34,7 +34,7 @@ Debug::NoLocking "1";
 APT::Sandbox::User "";
 APT::Architecture "amd64";
 Acquire::Languages "none";
-Acquire::Retries "2";
+Acquire::Retries "5";
 Acquire::http::Timeout "20";
 Acquire::https::Timeout "20";
 #clear APT::Update::Pre-Invoke;

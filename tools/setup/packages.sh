@@ -44,9 +44,10 @@ Have root install them, then run make again:
     fi
     say "installing: $lacking"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get -qq update || die "apt-get update failed"
+    retries="-o Acquire::Retries=5"
+    apt-get -qq $retries update || die "apt-get update failed"
     # shellcheck disable=SC2086
-    apt-get -qq install -y --no-install-recommends $lacking > "$work/log" 2>&1 ||
+    apt-get -qq $retries install -y --no-install-recommends $lacking > "$work/log" 2>&1 ||
         { tail -n 20 "$work/log" >&2; die "could not install: $lacking"; }
     lacking=$(missing | tr '\n' ' ')
     [ -z "$lacking" ] || die "still missing after apt-get install: $lacking"
