@@ -65,6 +65,7 @@ void console_write(const char *text, size_t size)
 size_t console_read(char *buffer, size_t size) { (void)buffer; (void)size; return 0; }
 void console_set_reader(struct thread *waiter) { (void)waiter; }
 void console_flush(void) {}
+uint32_t console_com2_taken(void) { return 77; }
 void log_info(const char *room, const char *format, ...) { (void)room; (void)format; }
 void log_error(const char *room, const char *format, ...) { (void)room; (void)format; }
 size_t log_read(uint64_t *position, char *buffer, size_t size)
@@ -738,6 +739,7 @@ static void test_pod_commands(void **state)
                   "{\"ok\":true,\"position\":32}\n");
     assert_string_equal(run("log 32"), "{\"ok\":true,\"position\":32}\n");
     expect("stats", "\"heap\":{\"bytes\":1234,\"blocks\":12,\"mapped\":8192},\"threads\":4,\"net\":{\"driver\":\"fake\"");
+    expect("stats", "\"com2_bytes\":77,");
     expect("stats", "\"address\":\"10.0.2.15\"");
     control_register_selftest("kernel", selftest_good);
     control_register_selftest("bad", selftest_bad);
