@@ -6,8 +6,8 @@ from .bochs import RC, BochsMachine
 from .settings import Machine, Pod
 
 DIRECT = places.LINUX / "direct.efi"
-# Bochs has no IA32_MISC_ENABLE: Linux then believes that fast string operations are off. What these count
-# in ticks: docs/lab.md, "Repeat a measurement".
+# Bochs has no IA32_MISC_ENABLE; a pod's guest reads it with fast strings on. The bare machine gets the same, so that Linux
+# boots, and copies alike on both (docs/lab.md, "Repeat a measurement").
 MSRS = "0x1a0 0 00000000 00000001 00000000 00000000 00000000 00000000\n"
 
 
