@@ -178,6 +178,16 @@ static inline void *rep_movsb(void *to, const void **from, size_t count)
     return to;
 }
 
+/*
+ * Compares `count` quadwords, at least one, until two differ; both pointers then stand behind those. Whether they differed.
+ */
+static inline bool repe_cmpsq(const void **left, const void **right, size_t count)
+{
+    bool differ;
+    asm volatile("repe cmpsq" : "+S"(*left), "+D"(*right), "+c"(count), "=@ccne"(differ) : : "memory");
+    return differ;
+}
+
 static inline void *rep_stosq(void *to, uint64_t value, size_t count)
 {
     asm volatile("rep stosq" : "+D"(to), "+c"(count) : "a"(value) : "memory");

@@ -54,12 +54,14 @@ void *memset(void *to, int value, size_t size)
 
 int memcmp(const void *left, const void *right, size_t size)
 {
-    const uint8_t *a = left, *b = right;
+    const void *left_end = left, *right_end = right;
+    bool differ = size >= WORD && repe_cmpsq(&left_end, &right_end, size / WORD);
+    const uint8_t *a = left_end, *b = right_end;
 
-    for (; size >= WORD; a += WORD, b += WORD, size -= WORD)
-        if (((const struct word *)a)->value != ((const struct word *)b)->value)
-            break;
-    for (; size; a++, b++, size--)
+    /* The quadword that differs, or what follows the last one. */
+    a -= differ ? WORD : 0;
+    b -= differ ? WORD : 0;
+    for (size = differ ? WORD : size % WORD; size; a++, b++, size--)
         if (*a != *b)
             return *a - *b;
     return 0;

@@ -9,6 +9,7 @@
 #include "kernel/log.h"
 #include "kernel/thread.h"
 #include "kernel/time.h"
+#include "mm/page.h"
 #include "net/teleport/guest_message.h"
 
 #define ROOM "teleport"
@@ -123,6 +124,8 @@ void source_finish(struct source *s)
 
 void source_release(struct source *s)
 {
+    if (s->held.copies)
+        page_free(virt_to_hpa(s->held.copies), HELD_PAGES_ORDER);
     free(s->dirty.words);
     free(s->saved);
     free(s);

@@ -3,7 +3,8 @@
  * it is at that moment; what the guest writes meanwhile is in the EPT's D bits, and becomes the next round's set.
  *
  * **No write is lost**: a frame leaves the dirty set before it is read (the harvest cleared its D bit), so that a write that
- * comes after the read is found by the next harvest. The last harvest is made while the guest stands still (pause_guest).
+ * comes after the read is found by the next harvest. The last harvest is made while the guest stands still (pause_guest). What a
+ * harvest finds and what is nevertheless as the target has it leaves the set in the same way: it is read after the harvest.
  */
 #include "net/teleport/source.h"
 
@@ -15,6 +16,7 @@
 #include "kernel/lib/zero.h"
 #include "kernel/thread.h"
 #include "kernel/time.h"
+#include "mm/page.h"
 #include "net/teleport/guest_message.h"
 #include "vmx/stats.h"
 
@@ -55,6 +57,23 @@ static enum err zero_add(struct source *s, struct zero_runs *z, uint64_t frame)
     return e;
 }
 
+/* Round 0 sends every frame once, and after the last round nothing is compared. */
+static bool keeps_copies(const struct source *s)
+{
+    return s->state == SOURCE_PRECOPY && s->flight->round_count > 0;
+}
+
+void source_drop_unchanged(struct source *s)
+{
+    uint32_t work = 0;
+    for (uint64_t f = bitmap_next(&s->dirty, 0); f != BITMAP_NONE; f = bitmap_next(&s->dirty, f + 1)) {
+        if (held_pages_unchanged(&s->held, f, guest_memory_frame(&s->vm->memory, (struct gfn){ f })))
+            bitmap_clear(&s->dirty, f);
+        if (++work % WORK_BETWEEN_YIELDS == 0 && s->state == SOURCE_PRECOPY)
+            thread_yield();
+    }
+}
+
 /* Sends every frame of s->dirty as it is now, and takes it out of the set. */
 enum err source_send_dirty(struct source *s, uint64_t *pages, uint64_t *zero_pages)
 {
@@ -69,10 +88,12 @@ enum err source_send_dirty(struct source *s, uint64_t *pages, uint64_t *zero_pag
         const void *content = guest_memory_frame(&s->vm->memory, (struct gfn){ f });
         bitmap_clear(&s->dirty, f);
         if (memory_is_zero(content, PAGE_SIZE)) {
+            held_pages_forget(&s->held, f);
             e = zero_add(s, zero, f);
             ++*zero_pages;
             work += WORK_READ;
         } else {
+            content = keeps_copies(s) ? held_pages_keep(&s->held, f, content) : content;
             e = channel_send_page(&s->channel, (struct gfn){ f }, content);
             work += WORK_SEND;
         }
@@ -116,6 +137,7 @@ static enum err run_round(struct source *s, struct flight_round *r, uint32_t num
     r->facts.bytes = s->channel.bytes_sent - bytes;
     r->facts.duration_ns = teleport_now_ns() - start;
     e = vm_track_harvest(s->vm, &s->dirty);
+    source_drop_unchanged(s);
     r->busy_ticks = work_ticks(s) - work;
     r->facts.dirty_after = bitmap_count(&s->dirty);
     return e ? source_fault(s, e, "the dirty pages could not be harvested") : OK;
@@ -151,6 +173,9 @@ enum err source_precopy(struct source *s)
     if (e)
         return source_fault(s, e, "dirty tracking could not be started: no memory for 4 KiB page tables");
     s->tracking = true;
+    struct hpa copies;
+    if (page_alloc(HELD_PAGES_ORDER, &copies) == OK)      /* else it costs time, and no more */
+        s->held.copies = hpa_to_virt(copies);
     bitmap_set_range(&s->dirty, guest_message_first_frame(s->vm->memory.size, s->guest), s->dirty.bit_count);
 
     enum stop_decision decision = STOP_NOT_YET;

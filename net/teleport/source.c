@@ -153,6 +153,7 @@ static enum err pause_guest(struct source *s)
     if (ran)
         flight_begin_downtime(s->flight, time_to_ns(vm->last_ran_tsc));
     enum err e = vm_track_harvest(vm, &s->dirty);
+    source_drop_unchanged(s);
     return e ? source_fault(s, e, "the last dirty pages could not be harvested") : OK;
 }
 

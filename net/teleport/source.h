@@ -9,6 +9,7 @@
 #include "net/teleport/channel.h"
 #include "net/teleport/flight.h"
 #include "net/teleport/handover.h"
+#include "net/teleport/held_pages.h"
 #include "net/teleport/teleport.h"
 #include "vmx/vm.h"
 
@@ -32,6 +33,7 @@ struct source {
     uint8_t *saved;              /* room for processor and device state, taken before the pause; saved_size bytes */
     size_t saved_size;
     struct bitmap dirty;         /* frames whose content the target does not have */
+    struct held_pages held;      /* what the target has of those that were sent more than once */
     uint64_t pause_tsc;          /* no vCPU in guest mode from here on */
     uint64_t guest_tsc;          /* the guest's at that instant */
     struct msg_running running;
@@ -59,6 +61,9 @@ void source_tell_progress(struct source *s);
 enum err source_precopy(struct source *s);
 /* Sends every frame of s->dirty as it is now, and takes it out of the set; after an error some are left in it. */
 enum err source_send_dirty(struct source *s, uint64_t *pages, uint64_t *zero_pages);
+
+/* After a harvest: takes those frames out of s->dirty that hold what was sent of them last. */
+void source_drop_unchanged(struct source *s);
 
 /* COMMIT and RUNNING; also from doubt. */
 enum err source_commit(struct source *s);

@@ -4,10 +4,17 @@
 #include "kernel/lib/util.h"
 #include "net/teleport/wire.h"
 
-/* A round that leaves more than 9/10 of what the one before left makes no progress worth another round. */
+/* A round that leaves more than 9/10 of the least that was left so far makes no progress; after three of them, rounds have stalled. */
 #define PROGRESS_NUMERATOR 9
 #define PROGRESS_DENOMINATOR 10
 #define STALLED_ROUNDS 3
+/*
+ * What is left then goes up and down: a guest forks, a timer fires. The guest is stopped after a round that leaves at most 5/4 of
+ * the least so far; but if none does that for so many more rounds, after any.
+ */
+#define NEAR_LEAST_NUMERATOR 5
+#define NEAR_LEAST_DENOMINATOR 4
+#define PATIENT_ROUNDS 8
 
 const char *stop_decision_name(enum stop_decision decision)
 {
@@ -28,14 +35,21 @@ uint64_t stop_bandwidth(const struct round_facts *rounds, uint32_t count, uint64
     return best;
 }
 
-static bool is_stalled(const struct round_facts *rounds, uint32_t count)
+/* Rounds no longer shrink what is left, and this one left little. */
+static bool is_time(const struct round_facts *rounds, uint32_t count)
 {
-    if (count < STALLED_ROUNDS + 1)
+    uint64_t least = rounds[0].dirty_after, left = rounds[count - 1].dirty_after;
+    uint32_t gained = 0;    /* the last round that made progress */
+    for (uint32_t i = 1; i < count; i++) {
+        if (rounds[i].dirty_after * PROGRESS_DENOMINATOR >= least * PROGRESS_NUMERATOR)
+            continue;
+        least = rounds[i].dirty_after;
+        gained = i;
+    }
+    uint32_t since = count - 1 - gained;
+    if (since < STALLED_ROUNDS)
         return false;
-    for (uint32_t i = count - STALLED_ROUNDS; i < count; i++)
-        if (rounds[i].dirty_after * PROGRESS_DENOMINATOR < rounds[i - 1].dirty_after * PROGRESS_NUMERATOR)
-            return false;
-    return true;
+    return left * NEAR_LEAST_DENOMINATOR <= least * NEAR_LEAST_NUMERATOR || since >= STALLED_ROUNDS + PATIENT_ROUNDS;
 }
 
 enum stop_decision stop_decide(const struct stop_limits *limits, const struct round_facts *rounds, uint32_t count,
@@ -47,7 +61,7 @@ enum stop_decision stop_decide(const struct stop_limits *limits, const struct ro
 
     if (!left || left_ns <= round_trip_ns)
         return STOP_CONVERGED;
-    if (is_stalled(rounds, count) && left_ns <= limits->downtime_ns)
+    if (is_time(rounds, count) && left_ns <= limits->downtime_ns)
         return STOP_WITHIN_LIMIT;
     if (count < limits->rounds_max)
         return STOP_NOT_YET;

@@ -24,7 +24,7 @@ struct round_facts {
 enum stop_decision {
     STOP_NOT_YET,      /* another round */
     STOP_CONVERGED,    /* what is left takes no longer than a round trip: another round would not shorten the downtime */
-    STOP_WITHIN_LIMIT, /* rounds no longer shrink what is left, and it fits the operator's limit */
+    STOP_WITHIN_LIMIT, /* rounds no longer shrink what is left, it is near the least so far, and fits the operator's limit */
     STOP_ROUNDS_USED,  /* rounds_max: stop and accept the longer downtime */
     STOP_GIVE_UP,      /* rounds_max, and give_up is set */
 };
