@@ -33,6 +33,7 @@ static const struct port_range port_ranges[] = {
     { PIC_ELCR_MASTER, PIC_ELCR_SLAVE, 1, &pic_elcr_ports },
     { 0x510, 0x511, 2, &fw_cfg_ports },
     { 0xf4, 0xf4, 1, &exit_port },
+    { 0x2000, 0x2000 + IOAPIC_PINS - 1, 1, &test_line_ports },
 };
 
 static const struct port_range *find_range(uint16_t port)

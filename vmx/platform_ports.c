@@ -1,6 +1,7 @@
 /* From the bus to the devices: each access gets its device's state and the machine's time; then lines and deadlines follow. */
 #include "vmx/platform_ports.h"
 
+#include "vmx/interrupts.h"
 #include "vmx/platform.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
@@ -96,7 +97,7 @@ static void write_acpi_pm(struct vcpu *vcpu, uint64_t offset, unsigned size, uin
 }
 const struct bus_ops acpi_pm_ports = { read_acpi_pm, write_acpi_pm };
 
-/* ---- QEMU's devices for tests on bare machines: firmware configuration, and isa-debug-exit ---- */
+/* ---- QEMU's devices for tests on bare machines: firmware configuration, isa-debug-exit, and the lines of pc-testdev ---- */
 
 #define FW_CFG_DATA 1 /* offset; the selector is the 16-bit port before it, and write-only */
 
@@ -127,3 +128,17 @@ static void write_exit(struct vcpu *vcpu, uint64_t offset, unsigned size, uint64
     vcpu->vm->platform.exit_code = (uint8_t)value;
 }
 const struct bus_ops exit_port = { read_exit, write_exit };
+
+static uint64_t read_test_line(struct vcpu *vcpu, uint64_t offset, unsigned size)
+{
+    (void)vcpu, (void)offset, (void)size;
+    return NOTHING_THERE;
+}
+
+/* A guest moves a line of its own interrupt controllers. Those of a device of the machine follow that device again. */
+static void write_test_line(struct vcpu *vcpu, uint64_t offset, unsigned size, uint64_t value)
+{
+    (void)size;
+    vm_set_gsi(vcpu->vm, (unsigned)offset, value != 0);
+}
+const struct bus_ops test_line_ports = { read_test_line, write_test_line };

@@ -307,6 +307,25 @@ static void test_ioapic(void)
     print("apic: I/O APIC\n");
 }
 
+/* The pod's test lines (guests/ABI.md): a byte at the port of a pin is that pin's level. */
+#define TEST_LINES 0x2000
+#define TEST_PIN 14
+
+static void test_lines(void)
+{
+    route(TEST_PIN, VECTOR_B);
+    outb(TEST_LINES + TEST_PIN, 1);
+    expect_interrupt("a test line goes up", 1, VECTOR_B);
+    outb(TEST_LINES + TEST_PIN, 0xff);
+    outb(TEST_LINES + TEST_PIN, 0);
+    expect_interrupt("it was up, and goes down", 0, 0);
+    outb(TEST_LINES + TEST_PIN, 1);
+    expect_interrupt("it goes up again", 1, VECTOR_B);
+    outb(TEST_LINES + TEST_PIN, 0);
+    route(TEST_PIN, IO_MASKED);
+    print("apic: test lines\n");
+}
+
 /* 8259A data sheet; MultiProcessor Specification 1.4, 3.6.2.2 "Virtual Wire Mode" -------------- */
 
 #define PIC1 0x20
@@ -374,5 +393,7 @@ void guest_main(void)
     test_ipis();
     test_timer();
     test_ioapic();
+    if (option_number("lines", 1, 0, 1))
+        test_lines();
     test_pic(0x700);
 }
