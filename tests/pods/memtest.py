@@ -6,7 +6,7 @@ from tests.pods.two_pods import TwoPods
 from tools.lab.errors import expect
 from tools.lab.patience import wait_until
 
-MOVES = 6
+MOVES = 3
 BETWEEN_S = 1.5
 SCREEN_SECONDS = 60         # for its first screen, and for one after each move
 TEST = re.compile(r"#(\d+) +\[")

@@ -14,7 +14,6 @@ def all_resources(pair):
 
 
 class TwoPods(Pair):
-    whole_host = True
     directory = places.BUILD / "test/two-pods"
     settings = SETTINGS
     other_settings = None

@@ -279,6 +279,8 @@ def peers_linux(pair):
 
 def witnesses(pods):
     found = lan.testimonies(pods)
+    if len(found) < lan.MOVES:
+        raise LabError(f"the host does not keep up with the machines: only {len(found)} of {lan.MOVES} moves can be counted")
     worst = max(found, key=lambda t: t.disagreement_us / t.limit_us)
     return round(worst.disagreement_us / 1000, 2), {
         "clock": "each witness's own: the pods' TSCs, the guest's TSC, the observer's kernel clock",

@@ -4,8 +4,8 @@ A test is a function of its fixture. Machines are booted for the first test that
 same fixture, one after the other; a test that leaves a machine in doubt about itself (an error of the lab, a
 machine that ended) costs a new boot, not the tests behind it.
 
-Tests that need one machine or none are dealt to LANES processes, all tests of a fixture to the same one; then come those
-that need the whole host (pairs of machines, and all that move between them), one after the other."""
+The tests are dealt to LANES processes, all of one fixture to the same, those that may take longest first; a machine leaves
+much of a core unused. In the end come those that need the whole host to themselves, because they compare times."""
 import multiprocessing
 import os
 import re
@@ -59,30 +59,29 @@ class limit:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-class Fixtures:
-    """At most one fixture of a lane lives at a time: there are few cores."""
+class Fixture:
+    """The machines of a group of tests: booted when the first one wants them, and anew when they are in doubt."""
 
-    def __init__(self):
-        self._kind = None
+    def __init__(self, kind):
+        self._kind = kind
         self._live = None
-        self._failed_boots = Counter()
+        self._failed_boots = 0
 
-    def get(self, kind):
-        if self._live and (self._kind is not kind or not self._live.usable()):
+    def get(self):
+        if self._live and not self._live.usable():
             self.drop()
-        if self._failed_boots[kind] >= BOOTS_MAX:
-            raise LabError(f"{kind.__name__} did not boot {BOOTS_MAX} times, and is not tried again")
+        if self._failed_boots >= BOOTS_MAX:
+            raise LabError(f"{self._kind.__name__} did not boot {BOOTS_MAX} times, and is not tried again")
         if not self._live:
-            fixture = kind()
-            self._kind, self._live = kind, fixture
+            self._live = self._kind()
             with limit(FIXTURE_SECONDS):
                 try:
-                    fixture.start()
+                    self._live.start()
                 except Skipped:
                     self.drop()
                     raise
                 except BaseException:
-                    self._failed_boots[kind] += 1
+                    self._failed_boots += 1
                     self.drop()
                     raise
         return self._live
@@ -102,50 +101,46 @@ def all_tests():
     return [*checks, *host_tests(), *in_guest, *two_pods]
 
 
-def run_one(test, fixtures):
+def run_one(test, fixture):
     """None, or what was wrong."""
     try:
         if not test.fixture:
             with limit(test.seconds):
                 test.run()
             return None
-        fixture = fixtures.get(test.fixture)
+        machines = fixture.get()
         with limit(test.seconds):
-            test.run(fixture)
+            test.run(machines)
         return None
     except Failure as error:
         return str(error)
     except Skipped:
         raise
     except LabError as error:
-        fixtures.drop()
+        fixture.drop()
         return str(error)
     except Exception:           # a mistake in a test must not end the others
-        fixtures.drop()
+        fixture.drop()
         return traceback.format_exc()
 
 
-def report(outcome, test, started, words=""):
-    """One write, so that the lines of two lanes do not mix."""
-    text = f"{outcome} {test.name} ({time.monotonic() - started:.1f})\n"
-    if words:
-        text += "    " + words.strip().replace("\n", "\n    ") + "\n"
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
-def run_in_order(tests, fixtures):
-    """How many were "ok", "FAIL" and "skip"."""
-    counts = Counter()
+def run_group(tests):
+    """Tests of one fixture: how many were "ok", "FAIL" and "skip"."""
+    counts, fixture = Counter(), Fixture(tests[0].fixture)
     for test in tests:
         started = time.monotonic()
         try:
-            wrong = run_one(test, fixtures)
+            wrong = run_one(test, fixture)
             outcome = "FAIL" if wrong else "ok"
+            text = f"{outcome} {test.name} ({time.monotonic() - started:.1f})\n"
+            if wrong:
+                text += "    " + wrong.strip().replace("\n", "\n    ") + "\n"
         except Skipped as why:
-            outcome, wrong = "skip", str(why)
-        report(outcome, test, started, wrong)
+            outcome, text = "skip", f"skip {test.name}: {why}\n"
         counts[outcome] += 1
+        sys.stdout.write(text)          # at once, so that the lines of two lanes do not mix
+        sys.stdout.flush()
+    fixture.drop()
     return counts
 
 
@@ -160,16 +155,15 @@ def by_fixture(tests):
 def lane(groups, tickets, results):
     """A process of its own: takes the next group of tests as long as there is one."""
     children.die_with_parent()
-    counts, fixtures = Counter(), Fixtures()
+    counts = Counter()
     while (ticket := tickets.get()) is not None:
-        counts += run_in_order(groups[ticket], fixtures)
-    fixtures.drop()
+        counts += run_group(groups[ticket])
     results.put(counts)
 
 
 def run_in_lanes(tests):
     """The same, by LANES processes. A lane that ends before its work does is a LabError."""
-    groups = by_fixture(tests)
+    groups = sorted(by_fixture(tests), key=lambda group: -sum(test.seconds for test in group))
     fork = multiprocessing.get_context("fork")
     tickets, results = fork.SimpleQueue(), fork.SimpleQueue()
     sys.stdout.flush()
@@ -191,10 +185,8 @@ def run_tests(only, names_only):
         print("\n".join(test.name for test in tests))
         return 0
     counts = run_in_lanes([test for test in tests if not test.whole_host])
-    fixtures = Fixtures()
     for group in by_fixture([test for test in tests if test.whole_host]):
-        counts += run_in_order(group, fixtures)
-    fixtures.drop()
+        counts += run_group(group)
     if counts["skip"]:
         print(f"{counts['skip']} skipped, which says nothing about what they test")
     print(f"{counts['ok']} passed, {counts['FAIL']} failed")
