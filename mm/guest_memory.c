@@ -1,5 +1,5 @@
 /*
- * See mm/guest_memory.h for the contract. The EPT side is mm/ept.c's; here are the frames, their indexes,
+ * See mm/guest_memory.h for the contract. The EPT side is mm/ept.h's; here are the frames, their indexes,
  * the bounds, and the bitmap of what the hypervisor itself wrote. That bitmap is kept whether tracking is on or not:
  * one instruction a frame is cheaper than a rule about when to call what.
  */
