@@ -1,5 +1,5 @@
 /*
- * Machines: the table, creation and end. Each vCPU is made and taken apart on the CPU where it lives.
+ * Machines: creation and end. Each vCPU is made and taken apart on the CPU where it lives.
  */
 #include "vmx/vm.h"
 
@@ -15,15 +15,8 @@
 #include "vmx/load.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm_internal.h"
+#include "vmx/vm_table.h"
 #include "vmx/vmx.h"
-
-/* A slot belongs to a name from reservation to the machine's end; others see the machine once it is whole. */
-static struct slot {
-    bool taken;
-    char name[POD_NAME_MAX];
-    struct vm *vm;
-} slots[VMS_MAX];
-static struct spinlock slots_lock = SPINLOCK_INIT;
 
 const char *vm_state_name(enum vm_state state)
 {
@@ -32,48 +25,6 @@ const char *vm_state_name(enum vm_state state)
         [VM_HALTED] = "halted", [VM_IN_DOUBT] = "in doubt", [VM_MOVED] = "moved",
     };
     return (unsigned)state < ARRAY_SIZE(names) ? names[state] : "unknown";
-}
-
-struct vm *vm_by_index(uint32_t index)
-{
-    return index < VMS_MAX ? slots[index].vm : NULL;
-}
-
-struct vm *vm_find(const char *name)
-{
-    for (uint32_t i = 0; i < VMS_MAX; i++)
-        if (slots[i].vm && strcmp(slots[i].vm->name, name) == 0)
-            return slots[i].vm;
-    return NULL;
-}
-
-static enum err reserve_slot(const char *name, uint32_t *out)
-{
-    enum err e = ERR_NO_MEMORY; /* no slot left */
-    spinlock_acquire(&slots_lock);
-    for (uint32_t i = VMS_MAX; i-- > 0;) {
-        if (slots[i].taken && strcmp(slots[i].name, name) == 0) {
-            e = ERR_EXISTS;
-            break;
-        }
-        if (!slots[i].taken) {
-            *out = i;
-            e = OK;
-        }
-    }
-    if (e == OK) {
-        slots[*out].taken = true;
-        snprintf(slots[*out].name, sizeof slots[*out].name, "%s", name);
-    }
-    spinlock_release(&slots_lock);
-    return e;
-}
-
-static void release_slot(uint32_t slot)
-{
-    spinlock_acquire(&slots_lock);
-    slots[slot] = (struct slot){ 0 };
-    spinlock_release(&slots_lock);
 }
 
 static void count_vcpus(const struct vm *vm, uint32_t load[CPUS_MAX])
@@ -100,7 +51,7 @@ static void choose_cpus(const struct guest_config *config, uint32_t out[VCPUS_MA
 {
     uint32_t load[CPUS_MAX] = { 0 };
     for (uint32_t i = 0; i < VMS_MAX; i++)
-        count_vcpus(slots[i].vm, load);
+        count_vcpus(vm_by_index(i), load);
     for (uint32_t i = 0; i < config->vcpus; i++) {
         out[i] = config->cpu == POD_CPU_ANY ? least_loaded(load) : (config->cpu + i) % cpu_count();
         load[out[i]]++;
@@ -204,7 +155,7 @@ void vm_end_vcpus(struct vm *vm)
 static void free_vm(struct vm *vm)
 {
     uint32_t slot = vm->slot;
-    slots[slot].vm = NULL;
+    vm_table_hide(slot);
     vm_release_watchers(vm);
     vm_end_vcpus(vm);
     vm_console_flush(vm);
@@ -213,21 +164,21 @@ static void free_vm(struct vm *vm)
     if (vm->memory.size > 0)
         guest_memory_destroy(&vm->memory);
     free(vm);
-    release_slot(slot);
+    vm_table_release(slot);
 }
 
 static enum err alloc_vm(struct vm **out, const struct guest_config *config, char *why, size_t why_size)
 {
     static _Atomic uint64_t last_id;
     uint32_t slot;
-    enum err e = reserve_slot(config->name, &slot);
+    enum err e = vm_table_reserve(config->name, &slot);
     if (e != OK) {
         snprintf(why, why_size, "%s", e == ERR_EXISTS ? "the name is taken" : "there is no room in the table of guests");
         return e;
     }
     struct vm *vm = calloc(1, sizeof *vm);
     if (!vm) {
-        release_slot(slot);
+        vm_table_release(slot);
         snprintf(why, why_size, "there is no memory for its description");
         return ERR_NO_MEMORY;
     }
@@ -313,7 +264,7 @@ enum err vm_create(struct vm **out, const struct guest_config *config, const str
         return e;
     }
     vm->state = VM_PAUSED;
-    slots[vm->slot].vm = vm;
+    vm_table_show(vm);
     *out = vm;
     return OK;
 }
@@ -326,7 +277,7 @@ enum err vm_create_incoming(struct vm **out, const struct guest_config *config, 
         log_error("vmx", "incoming guest %s: %s", config->name, why);
         return e;
     }
-    slots[vm->slot].vm = vm;
+    vm_table_show(vm);
     *out = vm;
     return OK;
 }
