@@ -52,6 +52,12 @@ _Noreturn void guest_fail(const char *what, ...)
     guest_end(GUEST_EXIT_FAIL);
 }
 
+void guest_expect(const char *what, uint64_t expected, uint64_t found)
+{
+    if (expected != found)
+        guest_fail("%s: expected 0x%lx, found 0x%lx", what, expected, found);
+}
+
 uint64_t option_number(const char *key, uint64_t preset, uint64_t minimum, uint64_t maximum)
 {
     uint64_t value = preset;

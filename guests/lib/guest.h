@@ -24,6 +24,8 @@ _Noreturn void guest_end(unsigned code);
 /* The verdict as last line, "<name>: pass" or "<name>: FAIL <what>", and the end. */
 _Noreturn void guest_pass(void);
 _Noreturn void guest_fail(const char *what, ...) __attribute__((format(printf, 1, 2)));
+/* Fails with both numbers unless they are the same. */
+void guest_expect(const char *what, uint64_t expected, uint64_t found);
 
 /* Values from the command line. One that makes no sense ends the guest with a sentence that says which. */
 uint64_t option_number(const char *key, uint64_t preset, uint64_t minimum, uint64_t maximum);

@@ -18,12 +18,6 @@ const char guest_name[] = "apic";
 #define VECTOR_PIC (PIC_BASE + UART_IRQ)
 #define PATIENCE 1000000            /* turns of a loop that waits */
 
-static void expect(const char *what, uint64_t expected, uint64_t found)
-{
-    if (expected != found)
-        guest_fail("%s: expected 0x%lx, found 0x%lx", what, expected, found);
-}
-
 static uint32_t rd(uint32_t offset) { return *(volatile uint32_t *)(uint64_t)(XAPIC_BASE + offset); }
 static void wr(uint32_t offset, uint32_t value) { *(volatile uint32_t *)(uint64_t)(XAPIC_BASE + offset) = value; }
 
@@ -73,9 +67,9 @@ static void open_window(void)
 static void expect_interrupt(const char *what, unsigned times, unsigned vector)
 {
     open_window();
-    expect(what, times, came);
+    guest_expect(what, times, came);
     if (times)
-        expect(what, vector, came_vector);
+        guest_expect(what, vector, came_vector);
     came = 0;
 }
 
@@ -98,7 +92,7 @@ static uint64_t base_of(uint64_t mode)
 
 static void expect_step(const char *what, uint64_t mode, int vector)
 {
-    expect(what, (uint64_t)(int64_t)vector, (uint64_t)(int64_t)attempt_wrmsr(IA32_APIC_BASE, base_of(mode)));
+    guest_expect(what, (uint64_t)(int64_t)vector, (uint64_t)(int64_t)attempt_wrmsr(IA32_APIC_BASE, base_of(mode)));
 }
 
 static void test_modes(void)
@@ -111,17 +105,17 @@ static void test_modes(void)
     wrmsr(X2APIC_SVR, 0x1ff);
     wrmsr(X2APIC_TPR, 0x30);
     expect_step("x2APIC to disabled", disabled, ATTEMPT_NO_FAULT);
-    expect("an x2APIC MSR while disabled", VECTOR_GP, (uint64_t)attempt_rdmsr(X2APIC_ID, &value));
-    expect("registers in memory while disabled", UINT32_MAX, rd(XAPIC_VERSION));
+    guest_expect("an x2APIC MSR while disabled", VECTOR_GP, (uint64_t)attempt_rdmsr(X2APIC_ID, &value));
+    guest_expect("registers in memory while disabled", UINT32_MAX, rd(XAPIC_VERSION));
     expect_step("disabled to x2APIC", x2apic, VECTOR_GP);
     expect_step("disabled to xAPIC", xapic, ATTEMPT_NO_FAULT);
-    expect("an x2APIC MSR in xAPIC mode", VECTOR_GP, (uint64_t)attempt_rdmsr(X2APIC_ID, &value));
-    expect("TPR after disabling", 0, rd(XAPIC_TPR));
-    expect("SVR after disabling", 0xff, rd(XAPIC_SVR));
+    guest_expect("an x2APIC MSR in xAPIC mode", VECTOR_GP, (uint64_t)attempt_rdmsr(X2APIC_ID, &value));
+    guest_expect("TPR after disabling", 0, rd(XAPIC_TPR));
+    guest_expect("SVR after disabling", 0xff, rd(XAPIC_SVR));
     wr(XAPIC_TPR, 0x40);
     expect_step("xAPIC to x2APIC", x2apic, ATTEMPT_NO_FAULT);
-    expect("TPR after xAPIC to x2APIC", 0x40, rdmsr(X2APIC_TPR));
-    expect("registers in memory in x2APIC mode", UINT32_MAX, rd(XAPIC_VERSION));
+    guest_expect("TPR after xAPIC to x2APIC", 0x40, rdmsr(X2APIC_TPR));
+    guest_expect("registers in memory in x2APIC mode", UINT32_MAX, rd(XAPIC_VERSION));
     wrmsr(X2APIC_TPR, 0);
     expect_step("x2APIC to disabled", disabled, ATTEMPT_NO_FAULT);
     expect_step("disabled to xAPIC", xapic, ATTEMPT_NO_FAULT);
@@ -133,38 +127,38 @@ static void test_modes(void)
 
 static void test_registers(void)
 {
-    expect("ID", cpuid(1, 0).ebx >> 24, rd(XAPIC_ID) >> 24);
+    guest_expect("ID", cpuid(1, 0).ebx >> 24, rd(XAPIC_ID) >> 24);
     wr(XAPIC_ID, 0x77000000);
-    expect("ID after a write", cpuid(1, 0).ebx >> 24, rd(XAPIC_ID) >> 24);
-    expect("version", 0x14, rd(XAPIC_VERSION) & 0xff);
+    guest_expect("ID after a write", cpuid(1, 0).ebx >> 24, rd(XAPIC_ID) >> 24);
+    guest_expect("version", 0x14, rd(XAPIC_VERSION) & 0xff);
     wr(XAPIC_SVR, X2APIC_SVR_ENABLE | VECTOR_SPURIOUS);
     wr(XAPIC_LDR, 0xffffffff);
-    expect("LDR", 0xff000000, rd(XAPIC_LDR));
+    guest_expect("LDR", 0xff000000, rd(XAPIC_LDR));
     wr(XAPIC_DFR, 0);
-    expect("DFR", 0x0fffffff, rd(XAPIC_DFR));
+    guest_expect("DFR", 0x0fffffff, rd(XAPIC_DFR));
     wr(XAPIC_DFR, 0xffffffff);
     wr(XAPIC_LVT_TIMER, 0xffffffff & ~(3u << 17));
-    expect("LVT timer", 0x100ff, rd(XAPIC_LVT_TIMER));
+    guest_expect("LVT timer", 0x100ff, rd(XAPIC_LVT_TIMER));
     wr(XAPIC_ICR_HIGH, 0xffffffff);
-    expect("ICR high", 0xff000000, rd(XAPIC_ICR_HIGH));
+    guest_expect("ICR high", 0xff000000, rd(XAPIC_ICR_HIGH));
     wr(XAPIC_ESR, 0);
     wr(XAPIC_ICR, 0x40005);         /* self, vector 5: illegal */
     wr(XAPIC_ESR, 0);
-    expect("ESR", 1u << 5 | 1u << 6, rd(XAPIC_ESR));
+    guest_expect("ESR", 1u << 5 | 1u << 6, rd(XAPIC_ESR));
     wr(XAPIC_ESR, 0);
-    expect("ESR after a write", 0, rd(XAPIC_ESR));
+    guest_expect("ESR after a write", 0, rd(XAPIC_ESR));
     wr(XAPIC_TPR, 0x35);
-    expect("PPR", 0x35, rd(XAPIC_PPR));
-    expect("CR8", 3, read_cr8());
+    guest_expect("PPR", 0x35, rd(XAPIC_PPR));
+    guest_expect("CR8", 3, read_cr8());
     write_cr8(0);
-    expect("TPR", 0, rd(XAPIC_TPR));
+    guest_expect("TPR", 0, rd(XAPIC_TPR));
     /* Accesses in other forms than a driver's MOV. */
     __asm__ volatile("orl $0x20, (%0)\n\taddl $0x10, (%0)" : : "r"((uint64_t)XAPIC_BASE + XAPIC_TPR) : "memory", "cc");
-    expect("TPR after OR and ADD", 0x30, rd(XAPIC_TPR));
+    guest_expect("TPR after OR and ADD", 0x30, rd(XAPIC_TPR));
     uint32_t exchanged = 0;
     __asm__ volatile("xchgl %0, (%1)" : "+r"(exchanged) : "r"((uint64_t)XAPIC_BASE + XAPIC_TPR) : "memory");
-    expect("XCHG with TPR", 0x30, exchanged);
-    expect("TPR after XCHG", 0, rd(XAPIC_TPR));
+    guest_expect("XCHG with TPR", 0x30, exchanged);
+    guest_expect("TPR after XCHG", 0, rd(XAPIC_TPR));
     print("apic: registers in memory\n");
 }
 
@@ -182,10 +176,10 @@ static void test_ipis(void)
 
     wr(XAPIC_ICR, 0x40000 | VECTOR_A);
     wr(XAPIC_ICR, 0x40000 | VECTOR_B);
-    expect("IRR", 1u << 8 | 1u << 18, rd(XAPIC_IRR0 + 16));
+    guest_expect("IRR", 1u << 8 | 1u << 18, rd(XAPIC_IRR0 + 16));
     expect_interrupt("IPIs to itself", 2, VECTOR_A);
-    expect("ISR bit seen by the handler", 1, isr_seen);
-    expect("TMR bit seen by the handler", 0, tmr_seen);
+    guest_expect("ISR bit seen by the handler", 1, isr_seen);
+    guest_expect("TMR bit seen by the handler", 0, tmr_seen);
     send(id, VECTOR_A);
     expect_interrupt("IPI to its own ID", 1, VECTOR_A);
     send(0xff, VECTOR_A);
@@ -225,7 +219,7 @@ static void test_timer(void)
     if (first > 1000000 || second >= first || second == 0)
         guest_fail("current count: %u, then %u", first, second);
     wait_for_interrupt("one-shot timer");
-    expect("current count at the end", 0, rd(XAPIC_CURRENT_COUNT));
+    guest_expect("current count at the end", 0, rd(XAPIC_CURRENT_COUNT));
     wr(XAPIC_LVT_TIMER, 1u << 17 | VECTOR_A);
     wr(XAPIC_INITIAL_COUNT, 50000);
     for (unsigned i = 0; i < 5; i++)
@@ -234,7 +228,7 @@ static void test_timer(void)
     wr(XAPIC_LVT_TIMER, 2u << 17 | VECTOR_A);
     wrmsr(IA32_TSC_DEADLINE, rdtsc() + 100000);
     wait_for_interrupt("TSC deadline");
-    expect("IA32_TSC_DEADLINE afterwards", 0, rdmsr(IA32_TSC_DEADLINE));
+    guest_expect("IA32_TSC_DEADLINE afterwards", 0, rdmsr(IA32_TSC_DEADLINE));
     wr(XAPIC_LVT_TIMER, 0x10000);
     came = 0;
     print("apic: timer in xAPIC mode\n");
@@ -271,18 +265,18 @@ static unsigned turns_left;
 
 static void lower_in_the_end(void)
 {
-    expect("remote IRR in the handler", IO_REMOTE_IRR, io_read(0x10 + 2 * UART_IRQ) & IO_REMOTE_IRR);
+    guest_expect("remote IRR in the handler", IO_REMOTE_IRR, io_read(0x10 + 2 * UART_IRQ) & IO_REMOTE_IRR);
     if (--turns_left == 0)
         line_down();
 }
 
 static void test_ioapic(void)
 {
-    expect("I/O APIC version", 0x00170011, io_read(1));
+    guest_expect("I/O APIC version", 0x00170011, io_read(1));
     route(UART_IRQ, VECTOR_A);
     line_up();
     expect_interrupt("an edge", 1, VECTOR_A);
-    expect("TMR bit of an edge", 0, tmr_seen);
+    guest_expect("TMR bit of an edge", 0, tmr_seen);
     expect_interrupt("no second edge", 0, 0);
     line_down();
     route(UART_IRQ, IO_MASKED | VECTOR_A);
@@ -299,9 +293,9 @@ static void test_ioapic(void)
         open_window();
     open_window();
     at_interrupt = 0;
-    expect("a level comes again until it is gone", 3, came);
-    expect("TMR bit of a level", 1, tmr_seen);
-    expect("remote IRR after the last EOI", 0, io_read(0x10 + 2 * UART_IRQ) & IO_REMOTE_IRR);
+    guest_expect("a level comes again until it is gone", 3, came);
+    guest_expect("TMR bit of a level", 1, tmr_seen);
+    guest_expect("remote IRR after the last EOI", 0, io_read(0x10 + 2 * UART_IRQ) & IO_REMOTE_IRR);
     came = 0;
     route(UART_IRQ, IO_MASKED);
     print("apic: I/O APIC\n");
@@ -364,7 +358,7 @@ static void test_pic(uint32_t lint0)
     else
         wrmsr(0x835, lint0);
     expect_interrupt("an interrupt by LINT0", 1, VECTOR_PIC);
-    expect("ISR of the local APIC", 0, isr_seen);
+    guest_expect("ISR of the local APIC", 0, isr_seen);
     line_up();
     expect_interrupt("another", 1, VECTOR_PIC);
     if (in_memory)
@@ -374,7 +368,7 @@ static void test_pic(uint32_t lint0)
     line_up();
     expect_interrupt("LINT0 masked", 0, 0);
     outb(PIC1, 0x0c);
-    expect("poll", 0x80 | UART_IRQ, inb(PIC1));
+    guest_expect("poll", 0x80 | UART_IRQ, inb(PIC1));
     outb(PIC1, 0x20);
     line_down();
     outb(PIC1 + 1, 0xff);

@@ -14,12 +14,6 @@
 const char guest_name[] = "exceptions";
 extern uint64_t page_directories[];     /* start.S: one entry for each 2 MiB */
 
-static void expect(const char *what, uint64_t expected, uint64_t found)
-{
-    if (expected != found)
-        guest_fail("%s: expected 0x%lx, found 0x%lx", what, expected, found);
-}
-
 /* Exceptions: SDM Vol. 3A, section 6.15 "Exception and Interrupt Reference" -------------------- */
 
 #define HOLE_INDEX 1024             /* the 2 MiB from 2 GiB on: no guest of the tests has that much RAM */
@@ -70,13 +64,13 @@ static void test_exceptions(void)
     __asm__ volatile("invlpg %0" : : "m"(*(char *)HOLE_ADDRESS) : "memory");
     for (unsigned i = 0; i < sizeof(exceptions) / sizeof(exceptions[0]); i++) {
         const char *name = exceptions[i].name;
-        expect(name, (uint64_t)exceptions[i].vector, (uint64_t)exceptions[i].instruction());
-        expect("its RIP", (uint64_t)exceptions[i].offset, (uint64_t)attempt.offset);
-        expect("its error code", exceptions[i].error_code, attempt.error_code);
+        guest_expect(name, (uint64_t)exceptions[i].vector, (uint64_t)exceptions[i].instruction());
+        guest_expect("its RIP", (uint64_t)exceptions[i].offset, (uint64_t)attempt.offset);
+        guest_expect("its error code", exceptions[i].error_code, attempt.error_code);
         /* A fault pushes RF set, so that a breakpoint there comes only once (SDM Vol. 3B, 18.3.1.1). */
-        expect("its RF", exceptions[i].offset < 0, !!(attempt.rflags & RFLAGS_RF));
+        guest_expect("its RF", exceptions[i].offset < 0, !!(attempt.rflags & RFLAGS_RF));
         if (exceptions[i].vector == VECTOR_PF)
-            expect("its CR2", exceptions[i].cr2, read_cr2());
+            guest_expect("its CR2", exceptions[i].cr2, read_cr2());
     }
     page_directories[HOLE_INDEX] = entry;
     print("exceptions: vectors, error codes, RIP, CR2\n");
@@ -130,9 +124,9 @@ static void test_single_steps(void)
     __asm__ volatile("call single_steps" : : : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory");
     interrupt_set_handler(VECTOR_DB, 0);
     for (unsigned i = 0; i < STEPS && i < step_count; i++)
-        expect("RIP of a step", single_step_rips[i], step_rips[i]);
-    expect("steps", STEPS + 1, step_count);     /* the last one follows the POPFQ that clears TF */
-    expect("a step without DR6.BS", false, step_without_bs);
+        guest_expect("RIP of a step", single_step_rips[i], step_rips[i]);
+    guest_expect("steps", STEPS + 1, step_count);     /* the last one follows the POPFQ that clears TF */
+    guest_expect("a step without DR6.BS", false, step_without_bs);
     print("exceptions: single steps\n");
 }
 

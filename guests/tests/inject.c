@@ -18,12 +18,6 @@
 
 const char guest_name[] = "inject";
 
-static void expect(const char *what, uint64_t expected, uint64_t found)
-{
-    if (expected != found)
-        guest_fail("%s: expected 0x%lx, found 0x%lx", what, expected, found);
-}
-
 /* Self IPIs: SDM Vol. 3A, section 11.8.3 "Interrupt, Task, and Processor Priority" ------------- */
 
 /* What ran, in order: vectors; the return from a nested one is its vector + 100. */
@@ -61,8 +55,8 @@ static void open_window(void)
 static void expect_log(const char *what, const unsigned *events, unsigned count)
 {
     for (unsigned i = 0; i < count && i < log_count; i++)
-        expect(what, events[i], log_entries[i]);
-    expect(what, count, log_count);
+        guest_expect(what, events[i], log_entries[i]);
+    guest_expect(what, count, log_count);
     log_count = 0;
 }
 #define EXPECT_LOG(what, ...) \
@@ -81,8 +75,8 @@ static void test_ipis(void)
     wrmsr(X2APIC_ICR, X2APIC_ICR_SELF | VECTOR_HIGH);
     wrmsr(X2APIC_SELF_IPI, VECTOR_MIDDLE);
     wrmsr(X2APIC_ICR, rdmsr(X2APIC_ID) << 32 | VECTOR_MIDDLE);     /* IRR holds one of a kind */
-    expect("IPIs while IF = 0", 0, log_count);
-    expect("IRR, vectors 32 to 63", 1u << 8 | 1u << 18 | 1u << 28, rdmsr(X2APIC_IRR0 + 1));
+    guest_expect("IPIs while IF = 0", 0, log_count);
+    guest_expect("IRR, vectors 32 to 63", 1u << 8 | 1u << 18 | 1u << 28, rdmsr(X2APIC_IRR0 + 1));
     open_window();
     EXPECT_LOG("order of priorities", VECTOR_HIGH, VECTOR_MIDDLE, VECTOR_LOW);
 
@@ -112,7 +106,7 @@ static void test_ipis(void)
         wrmsr(X2APIC_SELF_IPI, VECTOR_LOW); \
         __asm__ volatile("leaq 1f(%%rip), %0\n\t" text "\n\tnop\n\tcli" \
                          : "=&r"(place_) : : "rax", "rbx", "rcx", "rdx", "memory"); \
-        expect(what, place_, last_rip); \
+        guest_expect(what, place_, last_rip); \
         EXPECT_LOG(what, VECTOR_LOW); \
     } while (0)
 
@@ -127,7 +121,7 @@ static void test_windows(void)
     __asm__ volatile("sti; cli" : : : "memory");
     wrmsr(X2APIC_SELF_IPI, VECTOR_LOW);
     __asm__ volatile("sti; cli" : : : "memory");        /* no window at all */
-    expect("STI, CLI", 0, log_count);
+    guest_expect("STI, CLI", 0, log_count);
     open_window();
     EXPECT_LOG("after STI, CLI", VECTOR_LOW);
     print("inject: interrupt windows\n");
@@ -169,14 +163,14 @@ static void test_nmis(void)
     interrupt_set_handler(VECTOR_NMI, nmi_handler);
     send_nmi();
     wait_for_nmis();
-    expect("NMIs", NMIS, nmi_count);
-    expect("NMIs at a time", 1, nmi_depth_max);
+    guest_expect("NMIs", NMIS, nmi_count);
+    guest_expect("NMIs at a time", 1, nmi_depth_max);
     nmi_count = 0;
     write_cr8(15);
     send_nmi();                         /* neither TPR nor IF holds an NMI back */
     wait_for_nmis();
     write_cr8(0);
-    expect("NMIs with TPR F0h", NMIS, nmi_count);
+    guest_expect("NMIs with TPR F0h", NMIS, nmi_count);
     print("inject: NMIs\n");
 }
 
@@ -202,14 +196,14 @@ static void test_fresh_pages(void)
         lidt(&fresh);
         for (unsigned i = 0; i < 3; i++)
             tss.ist[i] = page + (i + 2) * PAGE_SIZE;
-        expect("#UD on a fresh page", VECTOR_UD, (uint64_t)ATTEMPT_INSTRUCTION("ud2"));
+        guest_expect("#UD on a fresh page", VECTOR_UD, (uint64_t)ATTEMPT_INSTRUCTION("ud2"));
         wrmsr(X2APIC_SELF_IPI, VECTOR_LOW);
         open_window();
         EXPECT_LOG("IPI on a fresh page", VECTOR_LOW);
         nmi_count = NMIS - 1;
         send_nmi();
         wait_for_nmis();
-        expect("NMI on a fresh page", NMIS, nmi_count);
+        guest_expect("NMI on a fresh page", NMIS, nmi_count);
     }
     lidt(&old);
     interrupt_set_stack(VECTOR_UD, 0);
@@ -234,7 +228,7 @@ static void check_registers(uint64_t seed)
                      : : "rax", "rbx", "rcx", "rdx", "memory");
     const uint64_t after[] = { r8, r9, r10, r11, r12, r13, r14, r15, rsi, rdi };
     for (unsigned i = 0; i < sizeof(after) / sizeof(after[0]); i++)
-        expect("a register after exits and interrupts", seed + i, after[i]);
+        guest_expect("a register after exits and interrupts", seed + i, after[i]);
 }
 
 static void test_storm(uint64_t turns)
@@ -250,8 +244,8 @@ static void test_storm(uint64_t turns)
             wrmsr(X2APIC_SELF_IPI, VECTOR_HIGH);
     }
     timer_sleep();
-    expect("timer interrupts", tick, timer_interrupts());
-    expect("reads in which the TSC ran backwards", 0, timer_backward_reads());
+    guest_expect("timer interrupts", tick, timer_interrupts());
+    guest_expect("reads in which the TSC ran backwards", 0, timer_backward_reads());
     print("inject: %lu turns, %lu timer interrupts\n", turns, tick);
 }
 
