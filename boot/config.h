@@ -22,7 +22,7 @@
  *   initrd    = initrd.img         default none; a file likewise
  *   disk      = root.img           default none; a file likewise: what the guest's disk holds at first
  *   disk_size = 64M                default the disk file's, rounded up; without a disk file the disk is all zero
- *   memory    = 32M                default; K, M or G behind the number, a multiple of 2M, at most 512G
+ *   memory    = 32M                default; K, M or G behind the number, a multiple of 2M, at most 64G
  *   cpu       = any                default; or a host CPU's index, 0 to 255
  *   vcpus     = 1                  default; 1 to GUEST_VCPUS_MAX
  *   devices   = net, entropy       default none; of net, block, console, entropy. A disk brings block with it

@@ -13,7 +13,6 @@
 #define DEFAULT_CONTROL_PORT 7000
 #define DEFAULT_TELEPORT_PORT 7001
 #define DEFAULT_GUEST_MEMORY (32 * MIB)
-#define GUEST_MEMORY_LIMIT (512 * GIB)
 #define NIC_LIMIT 15
 #define CPU_LIMIT 255
 #define LAN_UNSET UINT32_MAX
@@ -174,7 +173,7 @@ static bool set_large_pages(uint64_t *out, const char *value)
 {
     uint64_t bytes;
 
-    if (!value_size(value, LARGE_PAGE_SIZE, GUEST_MEMORY_LIMIT, &bytes) || bytes % LARGE_PAGE_SIZE != 0)
+    if (!value_size(value, LARGE_PAGE_SIZE, GUEST_MEMORY_MAX, &bytes) || bytes % LARGE_PAGE_SIZE != 0)
         return false;
     *out = bytes;
     return true;
@@ -231,8 +230,8 @@ static const struct config_key guest_keys[] = {
     { "image", set_image, CONFIG_FILE_RULE, CONFIG_KEY_REQUIRED },
     { "initrd", set_initrd, CONFIG_FILE_RULE, CONFIG_KEY_ONCE },
     { "disk", set_disk, CONFIG_FILE_RULE, CONFIG_KEY_ONCE },
-    { "disk_size", set_disk_size, "a multiple of 2M up to 512G, like 32M", CONFIG_KEY_ONCE },
-    { "memory", set_memory, "a multiple of 2M up to 512G, like 32M", CONFIG_KEY_ONCE },
+    { "disk_size", set_disk_size, GUEST_SIZE_RULE, CONFIG_KEY_ONCE },
+    { "memory", set_memory, GUEST_SIZE_RULE, CONFIG_KEY_ONCE },
     { "cpu", set_cpu, "any or a number from 0 to " DECIMAL(CPU_LIMIT), CONFIG_KEY_ONCE },
     { "vcpus", set_vcpus, "a number from 1 to 16", CONFIG_KEY_ONCE },
     { "devices", set_devices, "none, or some of net, block, console, entropy with commas", CONFIG_KEY_ONCE },

@@ -22,10 +22,9 @@
 #include "kernel/lib/addr.h"
 #include "kernel/lib/bitmap.h"
 #include "kernel/lib/err.h"
+#include "kernel/lib/pod_config.h"
 #include "mm/ept.h"
 
-#define GUEST_MEMORY_MAX (64 * GIB)             /* of RAM */
-#define GUEST_DISK_MAX (64 * GIB)
 #define GUEST_LOW_RAM_END (3 * GIB)             /* what lies beyond in RAM ... */
 #define GUEST_HIGH_RAM_BASE (4 * GIB)           /* ... begins here for the guest */
 

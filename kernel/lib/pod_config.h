@@ -7,12 +7,16 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "kernel/lib/addr.h"
 
 #define POD_NAME_MAX 32
 #define FILE_NAME_MAX 64
 #define POD_GUESTS_MAX 32
 #define GUEST_CMDLINE_MAX 512
 #define GUEST_VCPUS_MAX 16
+#define GUEST_MEMORY_MAX (64 * GIB)     /* of RAM */
+#define GUEST_DISK_MAX (64 * GIB)
+#define GUEST_SIZE_RULE "a multiple of 2M up to 64G, like 32M"
 #define GUEST_MAC_BYTES 6
 #define POD_COMMAND_MAX 128
 #define POD_COMMANDS_MAX 8

@@ -97,7 +97,7 @@ static enum err decode_option(struct command *out, const struct command_option_k
         if (value_size(value->text, option->min, option->max, &value->number) &&
             value->number % LARGE_PAGE_SIZE == 0)
             return OK;
-        return fail(out, ERR_INVALID, "%s: expected a multiple of 2M like 64M, up to 512G", option->key);
+        return fail(out, ERR_INVALID, "%s: expected " GUEST_SIZE_RULE, option->key);
     case TYPE_FILE:
         if (value_file_name(value->text, file, sizeof(file)))
             return OK;

@@ -6,7 +6,6 @@
 #include "kernel/lib/util.h"
 
 #define MEMORY_MIN LARGE_PAGE_SIZE
-#define MEMORY_MAX (512 * GIB)
 #define US_PER_HOUR 3600000000UL
 #define MS_PER_HOUR 3600000UL
 
@@ -20,8 +19,8 @@ const struct command_option_kind command_options[COMMAND_OPTIONS] = {
     [OPTION_IMAGE] = { "image", TYPE_FILE, 0, FILE_NAME_MAX, "FILE" },
     [OPTION_INITRD] = { "initrd", TYPE_FILE, 0, FILE_NAME_MAX, "FILE" },
     [OPTION_DISK] = { "disk", TYPE_FILE, 0, FILE_NAME_MAX, "FILE" },
-    [OPTION_DISK_SIZE] = { "disk_size", TYPE_SIZE, MEMORY_MIN, MEMORY_MAX, "64M" },
-    [OPTION_MEMORY] = { "memory", TYPE_SIZE, MEMORY_MIN, MEMORY_MAX, "32M" },
+    [OPTION_DISK_SIZE] = { "disk_size", TYPE_SIZE, MEMORY_MIN, GUEST_DISK_MAX, "64M" },
+    [OPTION_MEMORY] = { "memory", TYPE_SIZE, MEMORY_MIN, GUEST_MEMORY_MAX, "32M" },
     [OPTION_CMDLINE] = { "cmdline", TYPE_TEXT, 0, GUEST_CMDLINE_MAX, "\"TEXT\"" },
     [OPTION_VCPUS] = { "vcpus", TYPE_NUMBER, 1, GUEST_VCPUS_MAX, "N" },
     [OPTION_DEVICES] = { "devices", TYPE_DEVICES, 0, 0, "net,entropy,..." },

@@ -158,7 +158,7 @@ static void test_mistakes(void **state)
         { "start aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", ERR_INVALID, "at most 31" },
         { "start x memory=63M", ERR_INVALID, "a multiple of 2M" },
         { "start x memory=64", ERR_INVALID, "a multiple of 2M" },
-        { "start x memory=1024G", ERR_INVALID, "a multiple of 2M" },
+        { "start x memory=65538M", ERR_INVALID, "a multiple of 2M" },
         { "start x cpu=1 cpu=2", ERR_INVALID, "given twice" },
         { "start x speed=9", ERR_INVALID, "start has no option speed" },
         { "start x image=../k", ERR_INVALID, "a file's name" },

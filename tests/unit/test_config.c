@@ -220,7 +220,7 @@ static const struct mistake { const char *text; uint32_t line; const char *says;
     { "[pod]\n[guest a]\nimage = i\nmemory = 0M\n", 4, "multiple of 2M" },
     { "[pod]\n[guest a]\nimage = i\nmemory = 3M\n", 4, "multiple of 2M" },
     { "[pod]\n[guest a]\nimage = i\nmemory = 32MB\n", 4, "multiple of 2M" },
-    { "[pod]\n[guest a]\nimage = i\nmemory = 513G\n", 4, "multiple of 2M" },
+    { "[pod]\n[guest a]\nimage = i\nmemory = 65538M\n", 4, "multiple of 2M" },
     { "[pod]\n[guest a]\nimage = i\nmemory = 17592186044416M\n", 4, "multiple of 2M" },
     { "[pod]\n[guest a]\nimage = i\ncpu = 256\n", 4, "0 to 255" },
     { "[pod]\n[guest a]\nimage = i\nvcpus = 0\n", 4, "from 1 to 16" },
