@@ -167,7 +167,7 @@ static void load_guest_file(const char *name, const char *guest)
         return;
     }
     memset(file, 0, sizeof(*file));
-    say("warning: cannot use \\telepod\\%s: %s; guest %s cannot be started", name, why, guest);
+    say("warning: cannot use \\telepod\\%s: %s; guest %s cannot be started until it is uploaded", name, why, guest);
 }
 
 static enum err load_guest_files(void)

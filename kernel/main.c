@@ -59,7 +59,7 @@ static void register_selftests(void)
 
 /* vmx knows no network and net knows no guests: here the cards of the ones meet the ports of the other. */
 static const struct net_backend switch_backend = {
-    .attach = switch_port_open, .detach = switch_port_close, .transmit = switch_send,
+    .attach = switch_port_open, .wired = switch_is_wired, .detach = switch_port_close, .transmit = switch_send,
     .set_state = switch_port_set_state, .announce = switch_port_announce, .addresses = switch_port_addresses,
     .set_addresses = switch_port_set_addresses,
 };

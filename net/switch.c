@@ -57,6 +57,13 @@ static void destroy(struct switch_port *port)
     free(port);
 }
 
+bool switch_is_wired(void)
+{
+    const struct segment *segment = net_guest_segment();
+
+    return segment && segment->uplink;
+}
+
 enum err switch_port_open(struct switch_port **out, const char *name, const uint8_t mac[6],
                           void (*deliver)(void *context, const void *frame, uint32_t size), void *context)
 {

@@ -38,6 +38,9 @@ struct switch_port_stats {
 enum err switch_port_open(struct switch_port **out, const char *name, const uint8_t mac[6],
                           void (*deliver)(void *context, const void *frame, uint32_t size), void *context);
 
+/* Is there a card between the guests' segment and the LAN? Without one they reach each other only. Any CPU. */
+bool switch_is_wired(void);
+
 /* Nothing is delivered and nothing is sent after it, queued frames and announcements included. NULL is allowed. From any
    thread that may yield. */
 void switch_port_close(struct switch_port *port);

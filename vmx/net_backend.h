@@ -24,6 +24,8 @@ struct net_backend {
      */
     enum err (*attach)(struct switch_port **out, const char *name, const uint8_t mac[NET_MAC_SIZE],
                        void (*deliver)(void *context, const void *frame, uint32_t size), void *context);
+    /* Do the guests' cards reach the world outside of this pod? Any CPU. */
+    bool (*wired)(void);
     /* Nothing is delivered after it has returned. From any thread that may yield. */
     void (*detach)(struct switch_port *port);
     /*

@@ -29,6 +29,11 @@ enum err vm_net_attach(struct vm *vm, char *why, size_t why_size)
 {
     const struct net_backend *net = net_backend();
     const uint8_t *mac = vm->config.mac;
+    /* One that comes from elsewhere has friends on its LAN; one that is started here may be content with its neighbours. */
+    if (net && vm->virtio.arrived && !net->wired()) {
+        snprintf(why, why_size, "it has a network card, and this pod has no card on the guests' LAN");
+        return ERR_UNSUPPORTED;
+    }
     enum err e = net ? net->attach(&vm->virtio.port, vm->name, mac, deliver, vm) : ERR_NOT_FOUND;
     if (e == OK)
         return OK;

@@ -9,6 +9,7 @@
 #include "kernel/lib/addr.h"
 #include "kernel/lib/guest_config.h"
 #include "kernel/lib/util.h"
+#include "kernel/log.h"
 #include "net/control/departure.h"
 #include "net/control/handlers.h"
 #include "net/control/image_store.h"
@@ -122,6 +123,10 @@ static enum err settle_mac(struct start *start)
         return refuse_start(start, ERR_EXISTS, "the MAC %s is the guest %s's", guest_mac_format(config->mac, text), other->name);
     if (is_promised(config->mac, config->name))
         return refuse_start(start, ERR_EXISTS, "telepod.ini gives the MAC %s to another guest", guest_mac_format(config->mac, text));
+    /* Whether it is still there, and on the same LAN, is not known here: the operator has named the address, and decides. */
+    if (departure_has_mac(config->mac))
+        log_info("control", "%s is started with the MAC %s, with which a guest went to a peer: two on one LAN do not work",
+                 config->name, guest_mac_format(config->mac, text));
     return OK;
 }
 

@@ -439,7 +439,7 @@ def test_upload(client):
             connection.sendall(line({"ok": True, "image": "work.img", "bytes": 300001, "crc32c": "0x0"}))
 
         def refuses(connection, read):
-            expect_bytes(read, b"upload other 300001 crc32c=a3add79e\n")
+            expect_bytes(read, b"upload \"my kernel\" 300001 crc32c=a3add79e\n")
             connection.sendall(line({"ok": False, "code": "exists already", "error": "there is one"}))
 
         def dies(connection, read):
@@ -448,7 +448,7 @@ def test_upload(client):
             read(50000)
 
         for part, words, status, out, err in ((takes, [path], 0, b"work.img: 300001 bytes, CRC32C 0x0\n", ""),
-                                              (refuses, [path, "other"], 1, b"", "there is one"),
+                                              (refuses, [path, "my kernel"], 1, b"", "there is one"),
                                               (dies, [path], 2, b"", "")):
             pod = Script(part)
             with_scripts(client, [pod], [pod.address, "upload", *words], status, out, [err])

@@ -1,13 +1,14 @@
 """Pairs of machines that differ from each other, or from the usual."""
 from tests.pods.two_pods import SETTINGS, TwoPods
 from tools.lab import oracle, places
-from tools.lab.errors import expect
+from tools.lab.errors import expect, expect_equal
 
 
 class NewAndOld(TwoPods):
-    """From icelake to haswell, which lacks some of its features."""
+    """pod-b is a haswell, which lacks some of icelake's features, and RDRAND; pod-a's guests have no card to the LAN."""
     directory = places.BUILD / "test/new-and-old"
-    other_settings = SETTINGS.but(model="corei7_haswell_4770")
+    other_settings = SETTINGS.but(model="corei7_haswell_4770", lacks="rdrand")
+    more_of_a = "lan = 3\n"
 
 
 class TwoCpus(TwoPods):
@@ -23,6 +24,23 @@ def refused_for_a_feature(pods: NewAndOld):
     expect("bit" in reply["error"] or "leaf" in reply["error"] or "XCR0" in reply["error"],
            f"the feature is not named: {reply['error']!r}")
     expect(reply["flight"]["rounds"] == [], "pages were sent before the refusal")
+    clock.run_for(0.5)
+    oracle.check_clock(clock.text)
+    clock.stop()
+
+
+def refused_for_a_device(pods: NewAndOld):
+    """What a device needs and the pod has not is named; nothing is started, and nothing half moved."""
+    pods.clear()
+    before = pods.resources()
+    reply = pods.b.control.call("start clock devices=entropy")
+    expect(not reply["ok"] and "RDRAND" in reply["error"], f"an entropy device without RDRAND: {reply}")
+    pods.a.control.must("start clock devices=net")
+    pods.a.control.must("stop clock")
+    expect_equal(pods.resources(), before, "resources")
+    clock = pods.traveller("clock", "devices=net", pods.b)
+    reply = pods.failed_teleport(clock, "", ["network card", "no card on the guests' LAN"])
+    expect_equal(reply["flight"]["rounds"], [], "rounds before the refusal")
     clock.run_for(0.5)
     oracle.check_clock(clock.text)
     clock.stop()

@@ -66,6 +66,7 @@ TESTS = [
     pair("XCR0 of a guest without XSAVE", hostile.xcr0_without_xsave),
     pair("each word of the state changed, and committed", hostile.every_word_committed, 120),
     pair("refused for a CPU feature", others.refused_for_a_feature, fixture=others.NewAndOld),
+    pair("refused for a device", others.refused_for_a_device, fixture=others.NewAndOld),
     pair("from an older CPU to a newer", others.from_old_to_new, fixture=others.NewAndOld),
     pair("lan: reached on both pods", lan.reached, fixture=LanPods),
     pair("lan: announced after COMMIT", lan.announced, fixture=LanPods),

@@ -17,9 +17,10 @@ class TwoPods(Pair):
     directory = places.BUILD / "test/two-pods"
     settings = SETTINGS
     other_settings = None
+    more_of_a = ""                  # lines of pod-a's [pod] section
 
     def __init__(self):
-        super().__init__(self.settings, self.make_guests(), self.directory, self.other_settings)
+        super().__init__(self.settings, self.make_guests(), self.directory, self.other_settings, self.more_of_a)
 
     def make_guests(self):
         return [*(Guest(name) for name in GUESTS), linux.MEMTEST]

@@ -10,7 +10,7 @@ DISPLAY_SECONDS = 5
 RC = """\
 plugin_ctrl: unmapped=1, biosdev=0, speaker=0, parallel=0, gameport=0, serial=1, e1000=1, usb_uhci=0
 display_library: rfb, options="timeout=0, no_gui_console, hideIPS"
-cpu: model={model}, count={cpus}, ips={ips}, reset_on_triple_fault=0, ignore_bad_msrs=1, cpuid_freq=ips
+cpu: model={model}{lacks}, count={cpus}, ips={ips}, reset_on_triple_fault=0, ignore_bad_msrs=1, cpuid_freq=ips
 memory: guest={memory_mib}, host={memory_mib}
 romimage: file={ovmf}, address=0xffe00000
 fw_cfg: enabled=1
@@ -47,7 +47,7 @@ class BochsMachine(BaseMachine):
         s = self.settings
         (self.directory / "bochs.log").unlink(missing_ok=True)
         (self.directory / "rc").write_text(RC.format(
-            model=s.model, cpus=s.cpus, ips=s.ips, sync=s.sync, memory_mib=s.memory_mib, ovmf=places.OVMF,
+            model=s.model, lacks=f", exclude_features={s.lacks}" if s.lacks else "", cpus=s.cpus, ips=s.ips, sync=s.sync, memory_mib=s.memory_mib, ovmf=places.OVMF,
             share=places.BOCHS_SHARE, com1=self.com1.device, com2=self.com2.device,
             mac=BochsMachine._count % 256,
             lan=LAN.format(mac=BochsMachine._count % 256, tap=s.tap) if s.tap else ""))

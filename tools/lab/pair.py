@@ -14,8 +14,8 @@ STEADY_S = 0.5        # between two looks that must agree
 class Pair:
     """Both machines boot at once. Guests that are to be followed have console=com2, one at a time."""
 
-    def __init__(self, settings, guests, directory, other_settings=None):
-        self.a = make(settings, Pod("pod-a", guests), directory / "pod-a")
+    def __init__(self, settings, guests, directory, other_settings=None, more_of_a=""):
+        self.a = make(settings, Pod("pod-a", guests, more=more_of_a), directory / "pod-a")
         self.b = make(other_settings or settings, Pod("pod-b", guests), directory / "pod-b")
         self.pods = [self.a, self.b]
 

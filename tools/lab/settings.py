@@ -12,6 +12,7 @@ CLOCK_RATIO = (0.97, 1.03)
 class Machine:
     platform: str = "bochs"             # or "qemu", "qemu-kvm"
     model: str = "corei7_icelake_u"     # a CPU model of Bochs; "max" and "host" are QEMU's
+    lacks: str = ""                     # Bochs: a feature that the model has and this machine has not
     cpus: int = 1
     memory_mib: int = 512
     ips: int = 50_000_000               # Bochs: instructions, and TSC ticks, a virtual second
@@ -24,7 +25,7 @@ class Machine:
 
     def describe(self):
         if self.platform == "bochs":
-            return (f"Bochs, {self.model}, {self.cpus} CPU, {self.memory_mib} MiB, ips={self.ips}, sync={self.sync}, "
+            return (f"Bochs, {self.model}{' without ' + self.lacks if self.lacks else ''}, {self.cpus} CPU, {self.memory_mib} MiB, ips={self.ips}, sync={self.sync}, "
                     f"{self.nic} on slirp" + (", another on a tap" if self.tap else ""))
         return f"{self.platform}, {self.cpus} CPU, {self.memory_mib} MiB, {self.nic} on slirp"
 

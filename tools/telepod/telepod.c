@@ -183,14 +183,14 @@ static enum status run_upload(const struct client *client)
     }
     uploading.upload = &upload;
     if (upload_open(&upload, client->words[1])) {
-        int size = snprintf(line, sizeof(line), "upload %s %llu crc32c=%08x",
-                            client->word_count == 3 ? client->words[2] : upload_name(&upload),
-                            (unsigned long long)upload.size, upload.crc);
+        char size[24], crc[24];
+        const char *name = client->word_count == 3 ? client->words[2] : upload_name(&upload);
+        char *words[] = { "upload", (char *)name, size, crc };
 
-        if (size < (int)sizeof(line))
+        snprintf(size, sizeof(size), "%llu", (unsigned long long)upload.size);
+        snprintf(crc, sizeof(crc), "crc32c=%08x", upload.crc);
+        if (command_line_build(line, words, 4))
             status = run_line(&uploading, line);
-        else
-            fputs("telepod: the file's name is too long\n", stderr);
     }
     upload_close(&upload);
     return status;
