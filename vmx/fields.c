@@ -11,17 +11,12 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "elements are copied as they lie in memory");
 
-static size_t field_bytes(const struct field *field)
-{
-    return (size_t)field->size * field->count;
-}
-
 size_t section_wire_size(const struct section *section)
 {
     size_t total = 0;
 
     for (uint32_t i = 0; i < section->field_count; i++)
-        total += field_bytes(&section->fields[i]);
+        total += section->fields[i].bytes;
     return total;
 }
 
@@ -34,12 +29,30 @@ struct run {
 };
 
 /* Does the field follow the run? Then the run has grown. */
-static inline bool run_extend(struct run *run, const struct field *field, size_t bytes)
+static inline bool run_extend(struct run *run, const struct field *field)
 {
     if (field->offset != run->offset + run->bytes)
         return false;
-    run->bytes += bytes;
+    run->bytes += field->bytes;
     return true;
+}
+
+#define COPY_SMALL 64u          /* bytes up to which a call of memcpy costs more than it does */
+
+static inline void copy(uint8_t *to, const uint8_t *from, size_t bytes)
+{
+    if (bytes > COPY_SMALL) {
+        memcpy(to, from, bytes);
+        return;
+    }
+    for (; bytes >= 8; bytes -= 8, to += 8, from += 8)
+        __builtin_memcpy(to, from, 8);
+    if (bytes & 4)
+        __builtin_memcpy(to, from, 4), to += 4, from += 4;
+    if (bytes & 2)
+        __builtin_memcpy(to, from, 2), to += 2, from += 2;
+    if (bytes & 1)
+        *to = *from;
 }
 
 size_t section_save(const struct section *section, const void *object, void *wire)
@@ -50,15 +63,13 @@ size_t section_save(const struct section *section, const void *object, void *wir
     struct run run = { field->offset, 0 };
 
     for (; field < end; field++) {
-        size_t bytes = field_bytes(field);
-
-        if (run_extend(&run, field, bytes))
+        if (run_extend(&run, field))
             continue;
-        memcpy(to, from + run.offset, run.bytes);
+        copy(to, from + run.offset, run.bytes);
         to += run.bytes;
-        run = (struct run){ field->offset, bytes };
+        run = (struct run){ field->offset, field->bytes };
     }
-    memcpy(to, from + run.offset, run.bytes);
+    copy(to, from + run.offset, run.bytes);
     return (size_t)(to + run.bytes - (uint8_t *)wire);
 }
 
@@ -79,33 +90,40 @@ static void say_too_large(const struct section *section, const struct field *fie
              field->name, element, value, field->maximum);
 }
 
-static uint64_t element(const uint8_t *wire, size_t size)
+static inline uint64_t element(const uint8_t *wire, size_t size)
 {
     union { uint8_t u8; uint16_t u16; uint32_t u32; uint64_t u64; } value = { 0 };
 
     switch (size) {
     case 1: value.u8 = *wire; break;
-    case 2: memcpy(&value.u16, wire, 2); break;
-    case 4: memcpy(&value.u32, wire, 4); break;
-    default: memcpy(&value.u64, wire, 8); break;
+    case 2: __builtin_memcpy(&value.u16, wire, 2); break;
+    case 4: __builtin_memcpy(&value.u32, wire, 4); break;
+    default: __builtin_memcpy(&value.u64, wire, 8); break;
     }
     return value.u64;
 }
 
-static enum err check_maximum(const struct section *section, const struct field *field, const uint8_t *wire,
+static bool is_within_maximum(const struct section *section, const struct field *field, uint32_t index, uint64_t value,
                               char *why, size_t why_size)
 {
-    if (!has_maximum(field))
-        return OK;
-    for (uint32_t i = 0; i < field->count; i++) {
-        uint64_t value = element(wire + (size_t)i * field->size, field->size);
+    if (value <= field->maximum || !has_maximum(field))
+        return true;
+    say_too_large(section, field, index, value, why, why_size);
+    return false;
+}
 
-        if (value > field->maximum) {
-            say_too_large(section, field, i, value, why, why_size);
-            return ERR_INVALID;
-        }
-    }
-    return OK;
+/* The first element here, where the loop is short: most fields have one. */
+static inline bool check_maximum(const struct section *section, const struct field *field, const uint8_t *wire,
+                                 char *why, size_t why_size)
+{
+    uint64_t value = element(wire, field->size);
+
+    if (value > field->maximum && !is_within_maximum(section, field, 0, value, why, why_size))
+        return false;
+    for (uint32_t i = 1; i < field->count; i++)
+        if (!is_within_maximum(section, field, i, element(wire + i * field->size, field->size), why, why_size))
+            return false;
+    return true;
 }
 
 static enum err wrong_size(const struct section *section, size_t size, char *why, size_t why_size)
@@ -123,25 +141,19 @@ static enum err decode(const struct section *section, uint8_t *object, const uin
     const uint8_t *at = wire;   /* wire: where the run begins */
     size_t left = size;
 
-    for (; field < end; field++) {
-        size_t bytes = field_bytes(field);
-
-        if (bytes > left)
+    for (; field < end; at += field->bytes, field++) {
+        if (field->bytes > left)
             return wrong_size(section, size, why, why_size);
-        if (field->maximum != 0) {
-            enum err e = check_maximum(section, field, at, why, why_size);
-            if (e != OK)
-                return e;
-        }
-        left -= bytes;
-        at += bytes;
-        if (run_extend(&run, field, bytes))
+        left -= field->bytes;
+        if (field->maximum != 0 && !check_maximum(section, field, at, why, why_size))
+            return ERR_INVALID;
+        if (run_extend(&run, field))
             continue;
-        memcpy(object + run.offset, wire, run.bytes);
-        wire += run.bytes;
-        run = (struct run){ field->offset, bytes };
+        copy(object + run.offset, wire, run.bytes);
+        wire = at;
+        run = (struct run){ field->offset, field->bytes };
     }
-    memcpy(object + run.offset, wire, run.bytes);
+    copy(object + run.offset, wire, run.bytes);
     return left == 0 ? OK : wrong_size(section, size, why, why_size);
 }
 

@@ -15,15 +15,15 @@ struct field {
     uint16_t offset;          /* in the structure */
     uint16_t size;            /* bytes, of one element */
     uint16_t count;           /* elements; 1 for a scalar */
-    uint16_t reserved;
+    uint16_t bytes;           /* of all elements */
     uint64_t maximum;         /* largest value that load accepts in an element of 1, 2, 4 or 8 bytes; 0: any */
 };
 
 #define FIELD(type, member, max) \
-    { #member, offsetof(type, member), sizeof(((type *)0)->member), 1, 0, (max) }
+    { #member, offsetof(type, member), sizeof(((type *)0)->member), 1, sizeof(((type *)0)->member), (max) }
 #define FIELD_ARRAY(type, member, max) \
     { #member, offsetof(type, member), sizeof(((type *)0)->member[0]), \
-      sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]), 0, (max) }
+      sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]), sizeof(((type *)0)->member), (max) }
 
 /* One section of state: a structure and its table. `check` may be NULL; it sees the whole decoded structure. */
 struct section {

@@ -20,16 +20,47 @@
 /* A machine that has ended is known by its state. */
 static bool has_ended(const struct vm *vm) { return vm->state == VM_HALTED; }
 
-size_t vm_state_size(const struct vm *vm)
+struct vm_state_room {
+    bool ended;
+    struct vm_image *image;
+    struct state_writer writer;
+    struct state_reader reader;
+    uint32_t count;
+    struct state_part parts[VM_IMAGE_PARTS_MAX];
+};
+
+static void copy_platform(struct vm *vm, struct platform *out)
 {
-    struct vm_image *image = vm_image_new(vm->vcpu_count);
-    struct state_part *parts = malloc(VM_IMAGE_PARTS_MAX * sizeof *parts);
-    size_t size = 0;
-    if (image && parts)
-        size = state_parts_size(parts, vm_image_parts(image, &vm->config, has_ended(vm), parts));
-    free(parts);
-    free(image);
-    return size;
+    spinlock_acquire(&vm->device_lock);
+    *out = vm->platform;
+    spinlock_release(&vm->device_lock);
+}
+
+struct vm_state_room *vm_state_room_new(struct vm *vm, bool ended)
+{
+    struct vm_state_room *room = calloc(1, sizeof *room);
+    if (!room)
+        return NULL;
+    room->ended = ended;
+    room->image = vm_image_new(vm->vcpu_count);
+    if (room->image)
+        room->count = vm_image_parts(room->image, &vm->config, ended, room->parts);
+    if (!room->image || state_writer_open(&room->writer, room->parts, room->count)) {
+        vm_state_room_free(room);
+        return NULL;
+    }
+    copy_platform(vm, &room->image->platform);  /* what is not in the stream stays as this machine has it */
+    state_reader_begin(&room->reader, room->parts, room->count);
+    return room;
+}
+
+void vm_state_room_free(struct vm_state_room *room)
+{
+    if (!room)
+        return;
+    state_writer_close(&room->writer);
+    free(room->image);
+    free(room);
 }
 
 /* A vCPU and its place in an image; cpu_call's argument. */
@@ -38,11 +69,14 @@ struct vcpu_transfer {
     struct vcpu_image *image;
 };
 
-/* On the vCPU's CPU. */
+/* On the vCPU's CPU. What lies in the mail of a vCPU that will run on stays there. */
 static void capture_vcpu(void *arg)
 {
     struct vcpu_transfer *t = arg;
-    vcpu_capture(t->vcpu, &t->image->state);
+    if (t->vcpu->vm->state == VM_RUNNING)
+        vcpu_read_state(t->vcpu, &t->image->state);
+    else
+        vcpu_capture(t->vcpu, &t->image->state);
     lapic_save(&t->vcpu->lapic, &t->image->lapic);
 }
 
@@ -50,13 +84,6 @@ static void for_each_vcpu(struct vm *vm, struct vm_image *image, void (*fn)(void
 {
     for (uint32_t i = 0; i < vm->vcpu_count; i++)
         cpu_call(vm->vcpus[i]->cpu, fn, &(struct vcpu_transfer){ vm->vcpus[i], &image->vcpus[i] });
-}
-
-static void copy_platform(struct vm *vm, struct platform *out)
-{
-    spinlock_acquire(&vm->device_lock);
-    *out = vm->platform;
-    spinlock_release(&vm->device_lock);
 }
 
 static void capture_image(struct vm *vm, struct vm_image *image)
@@ -68,25 +95,22 @@ static void capture_image(struct vm *vm, struct vm_image *image)
     image->console.position = vm->console_position;
 }
 
-enum err vm_state_save(struct vm *vm, void *buffer, size_t size, size_t *used)
+enum err vm_state_capture(struct vm *vm, struct vm_state_room *room)
 {
-    *used = 0;
-    if (vm->state == VM_RUNNING)
-        return ERR_STATE;
-    struct vm_image *image = vm_image_new(vm->vcpu_count);
-    struct state_part *parts = malloc(VM_IMAGE_PARTS_MAX * sizeof *parts);
-    enum err e = image && parts ? OK : ERR_NO_MEMORY;
-    if (e == OK) {
-        bool ended = has_ended(vm);
-        capture_image(vm, image);
-        /* An INIT that was still under way may have ended the machine while its vCPUs were captured. */
-        e = has_ended(vm) == ended ? OK : ERR_STATE;
-        if (e == OK)
-            e = state_parts_encode(parts, vm_image_parts(image, &vm->config, ended, parts), buffer, size, used);
-    }
-    free(parts);
-    free(image);
-    return e;
+    bool runs = vm->state == VM_RUNNING;
+    if (runs)
+        vm_hold(vm);
+    capture_image(vm, room->image);
+    if (runs)
+        vm_release(vm);
+    state_writer_begin(&room->writer);
+    /* An INIT that was still under way may have ended the machine while its vCPUs were captured. */
+    return has_ended(vm) == room->ended ? OK : ERR_STATE;
+}
+
+size_t vm_state_write(struct vm_state_room *room, void *buffer, size_t size)
+{
+    return state_write(&room->writer, buffer, size);
 }
 
 /* On the vCPU's CPU. */
@@ -163,27 +187,22 @@ static enum err check_against_host(const struct vm *vm, const struct vm_image *i
     return e;
 }
 
-enum err vm_state_load(struct vm *vm, bool ended, const void *buffer, size_t size, char *why, size_t why_size)
+enum err vm_state_read(struct vm_state_room *room, const void *buffer, size_t size, char *why, size_t why_size)
+{
+    return state_read(&room->reader, buffer, size, why, why_size);
+}
+
+enum err vm_state_load(struct vm *vm, struct vm_state_room *room, char *why, size_t why_size)
 {
     if (vm->state == VM_RUNNING) {
         snprintf(why, why_size, "the machine is running");
         return ERR_STATE;
     }
-    struct vm_image *image = vm_image_new(vm->vcpu_count);
-    struct state_part *parts = malloc(VM_IMAGE_PARTS_MAX * sizeof *parts);
-    enum err e = image && parts ? OK : ERR_NO_MEMORY;
-    if (e == OK) {
-        copy_platform(vm, &image->platform);     /* what is not in the stream stays as this machine has it */
-        e = state_parts_decode(parts, vm_image_parts(image, &vm->config, ended, parts), buffer, size, why, why_size);
-    } else {
-        snprintf(why, why_size, "out of memory for the decoded state");
-    }
-    if (e == OK && !ended)
-        e = check_against_host(vm, image, why, why_size);
+    enum err e = state_read_end(&room->reader, why, why_size);
+    if (e == OK && !room->ended)
+        e = check_against_host(vm, room->image, why, why_size);
     if (e == OK)
-        apply_image(vm, image, ended);
-    free(parts);
-    free(image);
+        apply_image(vm, room->image, room->ended);
     return e;
 }
 

@@ -17,28 +17,46 @@
 
 struct vm;
 
-#define VM_SECTION_NAME_MAX 16
-#define VM_SECTION_BYTES_MAX 16384
+#define VM_SECTION_NAME_MAX 16      /* of a kind's name: "gpr", "segments", "control", "msr", "xsave", "lapic", "uart", ... */
+#define VM_SECTION_BYTES_MAX 4096   /* fields of one section */
 
-/* One saved section: header, then `size` bytes of fields, padded with zeros to 8. */
+/* One saved section: header, then `size` bytes: the fields without their zeros (vmx/squeeze.h). */
 struct vm_section_header {
-    char name[VM_SECTION_NAME_MAX];  /* "gpr", "segments", "control", "msr", "xsave", "lapic", "uart", ... */
-    uint32_t version;
-    uint32_t instance;               /* vCPU or device index; a virtqueue's is device * 8 + queue */
-    uint32_t size;                   /* bytes of fields that follow */
-    uint32_t reserved;               /* 0 */
-};
+    uint8_t kind;                    /* which of the machine's kinds of sections, which its peer knows in the same order */
+    uint8_t instance;                /* vCPU or device index; a virtqueue's is device * 8 + queue */
+    uint16_t size;
+} __attribute__((packed));         /* sections follow each other at any address */
 
-/* What vm_state_save writes, in bytes: follows from the machine's configuration and from whether it has ended. */
-size_t vm_state_size(const struct vm *vm);
-/* Saves all sections of a machine that is not running. ERR_RANGE: buffer too small. *used: bytes written. */
-enum err vm_state_save(struct vm *vm, void *buffer, size_t size, size_t *used);
 /*
- * Decodes and checks the whole buffer first, applies it only if all is right; otherwise ERR_* and the machine is
- * unchanged, with the reason in words (section, field) in why[why_size]. Each vCPU is loaded on its own CPU.
- * `ended`: the state of a machine that has ended, which has its console only.
+ * What saving or loading the state of this machine takes: it is taken before the guest stands still. `ended`: the state of
+ * a machine that has ended, which has its console only. NULL: no memory.
  */
-enum err vm_state_load(struct vm *vm, bool ended, const void *buffer, size_t size, char *why, size_t why_size);
+struct vm_state_room;
+struct vm_state_room *vm_state_room_new(struct vm *vm, bool ended);
+void vm_state_room_free(struct vm_state_room *room);    /* NULL is fine */
+
+/*
+ * Saving: the machine's state as it is now, into the room. A machine that runs is held for it, and goes on: most of its
+ * state will not have changed when it is captured again. ERR_STATE: it has ended, or has not.
+ */
+enum err vm_state_capture(struct vm *vm, struct vm_state_room *room);
+#define VM_STATE_RECORD_MIN 8192    /* bytes */
+/*
+ * What was captured as sections, as many as fit into buffer[size] (at least VM_STATE_RECORD_MIN), but none that is as it
+ * was when it was written last; returns the bytes, a multiple of 8. 0: that was all.
+ */
+size_t vm_state_write(struct vm_state_room *room, void *buffer, size_t size);
+
+/*
+ * Loading: sections as vm_state_write has made them, whole ones, decoded and checked into the room; the last of each counts.
+ * ERR_RANGE, ERR_INVALID with the reason in words (section, field) in why[why_size]: the room is then of no more use.
+ */
+enum err vm_state_read(struct vm_state_room *room, const void *buffer, size_t size, char *why, size_t why_size);
+/*
+ * Checks what has come as a whole and against this host, and gives it to the machine only if all is right and nothing is
+ * missing; otherwise ERR_* and the machine is unchanged, with the reason in words. Each vCPU is loaded on its own CPU.
+ */
+enum err vm_state_load(struct vm *vm, struct vm_state_room *room, char *why, size_t why_size);
 
 /* Where the machine's guest TSC stood at its pause (the first vCPU's). */
 uint64_t vm_guest_tsc_at_pause(const struct vm *vm);

@@ -1,6 +1,6 @@
 /*
- * One list of parts serves size, encoding and decoding, so the three cannot disagree. Each part must be there once;
- * what is unknown is refused, not skipped.
+ * One list of parts serves numbers, writing and reading, so they cannot disagree. A table of fields is one of ours: it fits
+ * FLAT_WORDS, which the unit test of the state looks at for all of them.
  */
 #include "vmx/state_codec.h"
 
@@ -9,169 +9,208 @@
 #include <stdlib.h>
 #include <string.h>
 #include "kernel/lib/util.h"
+#include "vmx/squeeze.h"
 #include "vmx/state.h"
 
-#define SECTION_ALIGN 8
+#define WORD sizeof(uint64_t)
+#define HEADER_SIZE sizeof(struct vm_section_header)
+#define FLAT_WORDS (VM_SECTION_BYTES_MAX / WORD)
 
-_Static_assert(sizeof(struct vm_section_header) == 32, "stream format");
+_Static_assert(HEADER_SIZE == 4, "stream format");
+_Static_assert(HEADER_SIZE + SQUEEZE_BYTES_MAX(FLAT_WORDS) <= VM_STATE_RECORD_MIN, "a record holds any section");
 
-static size_t padded_size(const struct section *section)
+uint32_t state_parts_number(struct state_part *parts, uint32_t count)
 {
-    return ALIGN_UP(section_wire_size(section), (size_t)SECTION_ALIGN);
-}
-
-size_t state_parts_size(const struct state_part *parts, uint32_t count)
-{
-    size_t total = 0;
-    for (uint32_t i = 0; i < count; i++)
-        total += sizeof(struct vm_section_header) + padded_size(parts[i].section);
-    return total;
-}
-
-static void put_name(char name[VM_SECTION_NAME_MAX], const char *from)
-{
-    for (unsigned i = 0; from[i] && i < VM_SECTION_NAME_MAX - 1; i++)
-        name[i] = from[i];
-}
-
-static bool same_name(const char name[VM_SECTION_NAME_MAX], const char *other)
-{
-    unsigned i = 0;
-    while (i < VM_SECTION_NAME_MAX && name[i] == other[i] && other[i])
-        i++;
-    return i < VM_SECTION_NAME_MAX && name[i] == other[i];
-}
-
-enum err state_parts_encode(const struct state_part *parts, uint32_t count, void *buffer, size_t size, size_t *used)
-{
-    uint8_t *to = buffer;
-    size_t left = size;
-    *used = 0;
+    uint32_t kinds = 0;
     for (uint32_t i = 0; i < count; i++) {
-        const struct section *section = parts[i].section;
-        struct vm_section_header header = { .version = section->version, .instance = parts[i].instance };
-        /* No section is larger on the wire than its structure: the exact look is for the end of the buffer only. */
-        if (left < sizeof header + section->struct_size + SECTION_ALIGN && left < sizeof header + padded_size(section))
-            return ERR_RANGE;
-        size_t wire = section_save(section, parts[i].object, to + sizeof header);
-        size_t padded = ALIGN_UP(wire, (size_t)SECTION_ALIGN);
-        memset(to + sizeof header + wire, 0, padded - wire);
-        put_name(header.name, section->name);
-        header.size = (uint32_t)wire;
-        memcpy(to, &header, sizeof header);
-        to += sizeof header + padded;
-        left -= sizeof header + padded;
+        uint32_t same = 0;
+        while (parts[same].section != parts[i].section)
+            same++;
+        parts[i].kind = same < i ? parts[same].kind : ++kinds;
+        parts[i].wire_size = (uint32_t)section_wire_size(parts[i].section);
     }
-    *used = size - left;
-    return OK;
+    return kinds;
 }
 
-/* What one decoding knows so far. */
-struct decoding {
-    const struct state_part *parts;
-    uint32_t count;
-    uint32_t next;      /* the part that comes next if the stream has them in the order of the list */
-    bool *seen;         /* a flag a part */
-    char *why;
-    size_t why_size;
-};
+/* The fields of a section, filled up with zeros to whole words. */
+static size_t flat_words(const struct state_part *part)
+{
+    return DIV_ROUND_UP(part->wire_size, WORD);
+}
+
+static size_t part_size_max(const struct state_part *part)
+{
+    return HEADER_SIZE + SQUEEZE_BYTES_MAX(flat_words(part));
+}
+
+/* ---- writing ---- */
+
+enum err state_writer_open(struct state_writer *w, const struct state_part *parts, uint32_t count)
+{
+    size_t words = 0;
+    for (uint32_t i = 0; i < count; i++)
+        words += flat_words(&parts[i]);
+    *w = (struct state_writer){ .parts = parts, .count = count, .written = calloc(words, WORD) };
+    return w->written ? OK : ERR_NO_MEMORY;
+}
+
+void state_writer_close(struct state_writer *w)
+{
+    free(w->written);
+    w->written = NULL;
+}
+
+void state_writer_begin(struct state_writer *w)
+{
+    w->again = w->count && w->next == w->count;
+    w->next = 0;
+    w->written_at = 0;
+}
+
+static bool differ(const uint64_t *a, const uint64_t *b, size_t words)
+{
+    size_t i = 0;
+    for (; i + 4 <= words; i += 4)
+        if ((a[i] ^ b[i]) | (a[i + 1] ^ b[i + 1]) | (a[i + 2] ^ b[i + 2]) | (a[i + 3] ^ b[i + 3]))
+            return true;
+    for (; i < words; i++)
+        if (a[i] != b[i])
+            return true;
+    return false;
+}
+
+/* Returns the bytes written: 0 if the part is as it was. */
+static size_t write_part(struct state_writer *w, const struct state_part *part, uint8_t *to)
+{
+    uint64_t flat[FLAT_WORDS], *written = w->written + w->written_at;
+    size_t words = flat_words(part);
+    flat[words - 1] = 0;
+    section_save(part->section, part->object, flat);
+    if (w->again && !differ(flat, written, words))
+        return 0;
+    memcpy(written, flat, words * WORD);
+    size_t squeezed = squeeze(flat, words, to + HEADER_SIZE);
+    struct vm_section_header header = { (uint8_t)part->kind, (uint8_t)part->instance, (uint16_t)squeezed };
+    __builtin_memcpy(to, &header, HEADER_SIZE);
+    return HEADER_SIZE + squeezed;
+}
+
+size_t state_write(struct state_writer *w, void *buffer, size_t size)
+{
+    uint8_t *to = buffer, *end = to + size / WORD * WORD;
+    for (; w->next < w->count; w->next++) {
+        const struct state_part *part = &w->parts[w->next];
+        if ((size_t)(end - to) < part_size_max(part))
+            break;
+        to += write_part(w, part, to);
+        w->written_at += flat_words(part);
+    }
+    size_t used = (size_t)(to - (uint8_t *)buffer), filled = ALIGN_UP(used, WORD);
+    memset(to, 0, filled - used);
+    return filled;
+}
+
+/* ---- reading ---- */
 
 static bool is_part(const struct state_part *part, const struct vm_section_header *header)
 {
-    return part->instance == header->instance && same_name(header->name, part->section->name);
+    return part->kind == header->kind && part->instance == header->instance;
 }
 
 /* A sender has the same list as a rule, in the same order: the first guess is right. */
-static const struct state_part *find_part(const struct decoding *d, const struct vm_section_header *header)
+static const struct state_part *find_part(const struct state_reader *r, const struct vm_section_header *header)
 {
-    if (d->next < d->count && is_part(&d->parts[d->next], header))
-        return &d->parts[d->next];
-    for (uint32_t i = 0; i < d->count; i++)
-        if (is_part(&d->parts[i], header))
-            return &d->parts[i];
+    for (uint32_t i = r->next; i < r->count; i++)
+        if (is_part(&r->parts[i], header))
+            return &r->parts[i];
+    for (uint32_t i = 0; i < r->next; i++)
+        if (is_part(&r->parts[i], header))
+            return &r->parts[i];
     return NULL;
 }
 
-static enum err check_header(const struct decoding *d, const struct vm_section_header *header,
-                             const struct state_part *part)
+/* Behind the fields the last word is filled up with zeros, which have left nothing in the stream. */
+static bool is_filled_up(const uint64_t *flat, const struct state_part *part)
 {
-    const int name_max = VM_SECTION_NAME_MAX - 1;
-    if (!part) {
-        snprintf(d->why, d->why_size, "this machine has no state section \"%.*s\" %u", name_max, header->name,
-                 (unsigned)header->instance);
-        return ERR_INVALID;
-    }
-    if (header->version != part->section->version) {
-        snprintf(d->why, d->why_size, "state section %s has version %u, this pod speaks %u", part->section->name,
-                 (unsigned)header->version, (unsigned)part->section->version);
-        return ERR_VERSION;
-    }
-    if (header->reserved != 0) {
-        snprintf(d->why, d->why_size, "state section %s %u: reserved is %u, and must be 0", part->section->name,
-                 (unsigned)header->instance, (unsigned)header->reserved);
-        return ERR_INVALID;
-    }
-    if (d->seen[part - d->parts]) {
-        snprintf(d->why, d->why_size, "state section %s %u comes twice", part->section->name, (unsigned)header->instance);
-        return ERR_INVALID;
-    }
-    return OK;
+    size_t used = part->wire_size % WORD;
+    return !used || !(flat[part->wire_size / WORD] >> used * 8);
 }
 
-/* Decodes the section at bytes[0]; *length is what it took. */
-static enum err decode_section(struct decoding *d, const uint8_t *bytes, size_t size, size_t *length)
+static enum err read_fields(const struct state_part *part, const uint8_t *bytes, size_t size, char *why, size_t why_size)
+{
+    uint64_t flat[FLAT_WORDS];
+    if (unsqueeze(bytes, size, flat, flat_words(part)) && is_filled_up(flat, part))
+        return section_decode(part->section, part->object, flat, part->wire_size, why, why_size);
+    snprintf(why, why_size, "state section %s %u: its %zu bytes do not make %u bytes of fields", part->section->name,
+             (unsigned)part->instance, size, (unsigned)part->wire_size);
+    return ERR_RANGE;
+}
+
+/* The section at bytes[0]; *length is what it took. */
+static enum err read_section(struct state_reader *r, const uint8_t *bytes, size_t size, size_t *length, char *why,
+                             size_t why_size)
 {
     struct vm_section_header header;
     if (size < sizeof header) {
-        snprintf(d->why, d->why_size, "the state ends inside a section header");
+        snprintf(why, why_size, "the state ends inside a section header");
         return ERR_RANGE;
     }
-    memcpy(&header, bytes, sizeof header);
-    const struct state_part *part = find_part(d, &header);
-    enum err e = check_header(d, &header, part);
-    if (e != OK)
-        return e;
-    if (header.size > VM_SECTION_BYTES_MAX || ALIGN_UP((size_t)header.size, (size_t)SECTION_ALIGN) > size - sizeof header) {
-        snprintf(d->why, d->why_size, "state section %s: %u bytes are more than there are", part->section->name,
+    __builtin_memcpy(&header, bytes, sizeof header);
+    const struct state_part *part = find_part(r, &header);
+    if (!part) {
+        snprintf(why, why_size, "this machine has no state section of kind %u, instance %u", (unsigned)header.kind,
+                 (unsigned)header.instance);
+        return ERR_INVALID;
+    }
+    if (header.size > size - sizeof header) {
+        snprintf(why, why_size, "state section %s: %u bytes are more than there are", part->section->name,
                  (unsigned)header.size);
         return ERR_RANGE;
     }
-    e = section_decode(part->section, part->object, bytes + sizeof header, header.size, d->why, d->why_size);
+    enum err e = read_fields(part, bytes + sizeof header, header.size, why, why_size);
     if (e != OK)
         return e;
-    d->seen[part - d->parts] = true;
-    d->next = (uint32_t)(part - d->parts) + 1;
-    *length = sizeof header + ALIGN_UP((size_t)header.size, (size_t)SECTION_ALIGN);
+    uint32_t index = (uint32_t)(part - r->parts);
+    r->next = index + 1;
+    r->seen[index / 64] |= BIT(index % 64);
+    *length = sizeof header + header.size;
     return OK;
 }
 
-static enum err decode_all(struct decoding *d, const uint8_t *bytes, size_t size)
+/* No kind is 0: the record ends here, filled up with zeros to whole words. */
+static bool is_end(const uint8_t *bytes, size_t size)
 {
-    for (size_t at = 0, length = 0; at < size; at += length) {
-        enum err e = decode_section(d, bytes + at, size - at, &length);
+    uint64_t last = 0;
+    if (bytes[0] || size >= WORD)
+        return false;
+    memcpy(&last, bytes, size);
+    return last == 0;
+}
+
+void state_reader_begin(struct state_reader *r, const struct state_part *parts, uint32_t count)
+{
+    *r = (struct state_reader){ .parts = parts, .count = count };
+}
+
+enum err state_read(struct state_reader *r, const void *buffer, size_t size, char *why, size_t why_size)
+{
+    const uint8_t *bytes = buffer;
+    r->next = 0;
+    for (size_t at = 0, length = 0; at < size && !is_end(bytes + at, size - at); at += length) {
+        enum err e = read_section(r, bytes + at, size - at, &length, why, why_size);
         if (e != OK)
             return e;
     }
-    for (uint32_t i = 0; i < d->count; i++) {
-        if (d->seen[i])
-            continue;
-        snprintf(d->why, d->why_size, "state section %s %u is missing", d->parts[i].section->name,
-                 (unsigned)d->parts[i].instance);
-        return ERR_INVALID;
-    }
     return OK;
 }
 
-enum err state_parts_decode(const struct state_part *parts, uint32_t count, const void *buffer, size_t size, char *why,
-                            size_t why_size)
+enum err state_read_end(const struct state_reader *r, char *why, size_t why_size)
 {
-    struct decoding d = { .parts = parts, .count = count, .seen = calloc(count + 1, sizeof(bool)), .why = why,
-                          .why_size = why_size };
-    if (!d.seen) {
-        snprintf(why, why_size, "no memory to decode the state");
-        return ERR_NO_MEMORY;
+    for (uint32_t i = 0; i < r->count; i++) {
+        if (r->seen[i / 64] >> i % 64 & 1)
+            continue;
+        snprintf(why, why_size, "state section %s %u is missing", r->parts[i].section->name, (unsigned)r->parts[i].instance);
+        return ERR_INVALID;
     }
-    enum err e = decode_all(&d, buffer, size);
-    free(d.seen);
-    return e;
+    return OK;
 }

@@ -2,7 +2,6 @@
 #include "vmx/vm_image.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include "kernel/lib/util.h"
 
 static const struct field console_fields[] = { FIELD(struct state_console, position, 0) };
@@ -22,6 +21,7 @@ static const struct { const struct section *section; size_t offset; } vcpu_parts
     { &lapic_section, offsetof(struct vcpu_image, lapic) },
 };
 _Static_assert(ARRAY_SIZE(vcpu_parts) == VCPU_PARTS, "vm_image.h");
+_Static_assert(VM_IMAGE_PARTS_MAX <= STATE_PARTS_MAX, "state_codec.h");
 
 struct vm_image *vm_image_new(uint32_t vcpus)
 {
@@ -36,7 +36,7 @@ static uint32_t add_platform(struct vm_image *image, const struct guest_config *
     struct platform_part parts[PLATFORM_PARTS_MAX];
     uint32_t count = platform_parts(&image->platform, config, parts);
     for (uint32_t i = 0; i < count; i++)
-        out[i] = (struct state_part){ parts[i].section, parts[i].object, parts[i].instance };
+        out[i] = (struct state_part){ .section = parts[i].section, .object = parts[i].object, .instance = parts[i].instance };
     return count;
 }
 
@@ -44,29 +44,31 @@ uint32_t vm_image_parts(struct vm_image *image, const struct guest_config *confi
                         struct state_part out[VM_IMAGE_PARTS_MAX])
 {
     uint32_t count = 0;
-    out[count++] = (struct state_part){ &console_section, &image->console, 0 };
-    if (ended)
+    out[count++] = (struct state_part){ .section = &console_section, .object = &image->console };
+    if (ended) {
+        state_parts_number(out, count);
         return count;
-    out[count++] = (struct state_part){ &clock_section, &image->clock, 0 };
+    }
+    out[count++] = (struct state_part){ .section = &clock_section, .object = &image->clock };
     for (uint32_t v = 0; v < image->vcpu_count; v++)
         for (uint32_t i = 0; i < ARRAY_SIZE(vcpu_parts); i++)
-            out[count++] = (struct state_part){ vcpu_parts[i].section,
-                                                (char *)&image->vcpus[v] + vcpu_parts[i].offset, v };
-    return count + add_platform(image, config, out + count);
+            out[count++] = (struct state_part){ .section = vcpu_parts[i].section, .instance = v,
+                                                .object = (char *)&image->vcpus[v] + vcpu_parts[i].offset };
+    count += add_platform(image, config, out + count);
+    state_parts_number(out, count);
+    return count;
 }
 
 uint32_t state_kinds(const struct state_part *parts, uint32_t count, struct state_kind out[STATE_KINDS_MAX])
 {
     uint32_t kinds = 0;
     for (uint32_t i = 0; i < count; i++) {
-        const struct section *section = parts[i].section;
-        uint32_t k = 0;
-        while (k < kinds && strcmp(out[k].name, section->name))
-            k++;
-        if (k == kinds && kinds < STATE_KINDS_MAX)
-            out[kinds++] = (struct state_kind){ section->name, section->version, 0 };
-        if (k < kinds)
-            out[k].instances++;
+        uint32_t k = parts[i].kind - 1;
+        if (k >= STATE_KINDS_MAX)
+            continue;
+        if (k == kinds)
+            out[kinds++] = (struct state_kind){ parts[i].section->name, parts[i].section->version, 0 };
+        out[k].instances++;
     }
     return kinds;
 }

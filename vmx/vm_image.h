@@ -40,7 +40,7 @@ struct vm_image {
 /* An image, all zero, for a machine of `vcpus`; NULL: no memory. For free(). */
 struct vm_image *vm_image_new(uint32_t vcpus);
 /*
- * The parts of a machine of this configuration, in the order of the stream; returns how many. A machine that has ended
+ * The parts of a machine of this configuration, numbered, in the order of the stream; returns how many. A machine that has ended
  * has its console only: its processors and devices will be reset before they run again.
  */
 uint32_t vm_image_parts(struct vm_image *image, const struct guest_config *config, bool ended,
@@ -52,7 +52,7 @@ struct state_kind {
     uint32_t version, instances;
 };
 #define STATE_KINDS_MAX 32
-/* Returns how many; those beyond STATE_KINDS_MAX are left out. */
+/* Returns how many, in the order of their numbers; those beyond STATE_KINDS_MAX are left out. */
 uint32_t state_kinds(const struct state_part *parts, uint32_t count, struct state_kind out[STATE_KINDS_MAX]);
 
 #endif

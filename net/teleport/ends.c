@@ -11,6 +11,7 @@
 #include "kernel/time.h"
 #include "mm/page.h"
 #include "net/teleport/guest_message.h"
+#include "vmx/state.h"
 
 #define ROOM "teleport"
 
@@ -127,6 +128,7 @@ void source_release(struct source *s)
     if (s->held.copies)
         page_free(virt_to_hpa(s->held.copies), HELD_PAGES_ORDER);
     free(s->dirty.words);
-    free(s->saved);
+    free(s->state_record);
+    vm_state_room_free(s->room);
     free(s);
 }

@@ -98,6 +98,10 @@ static enum err check_kinds(const struct msg_guest *m, const struct msg_guest *h
                      (unsigned)here->kind_instances[k], (unsigned)here->kind_versions[k]);
             return ERR_UNSUPPORTED;
         }
+        if (k != i) {   /* STATE names them by their place */
+            snprintf(why, why_size, "the guest's kinds of state are in another order than this pod's");
+            return ERR_UNSUPPORTED;
+        }
     }
     for (uint32_t k = 0; k < here->kind_count; k++) {
         uint32_t i = find_kind(m, here->kinds[k]);

@@ -67,10 +67,10 @@ void incoming_free_buffers(struct incoming *in)
 {
     free(in->filled.words);
     free(in->frame_crcs);
-    free(in->vcpu_state);
+    vm_state_room_free(in->room);
     in->filled.words = NULL;
     in->frame_crcs = NULL;
-    in->vcpu_state = NULL;
+    in->room = NULL;
 }
 
 static void discard(struct incoming *in, const char *why)
@@ -193,10 +193,9 @@ enum err incoming_create(struct session *s, const struct msg_guest *m)
                              .guest = m->state, .audit = m->audit, .first_frame = first, .frames = frames,
                              .audit_seen = first,
                              .filled = { calloc(bitmap_word_count(frames), sizeof(uint64_t)), frames } };
-    in->vcpu_state = malloc(STATE_MAX);
     if (in->audit)
         in->frame_crcs = calloc(frames, sizeof *in->frame_crcs);
-    if (!in->filled.words || !in->vcpu_state || (in->audit && !in->frame_crcs)) {
+    if (!in->filled.words || (in->audit && !in->frame_crcs)) {
         incoming_free_buffers(in);
         in->used = false;
         return session_wrong(s, ERR_NO_MEMORY, "no memory on the target for the teleport's own tables");
@@ -205,6 +204,10 @@ enum err incoming_create(struct session *s, const struct msg_guest *m)
     enum err e = vm_create_incoming(&in->vm, &config, why, sizeof why);
     if (!e)
         e = vm_policy_apply(in->vm, &m->policy);
+    if (!e) {
+        in->room = vm_state_room_new(in->vm, m->state == GUEST_ENDED);
+        e = in->room ? OK : ERR_NO_MEMORY;
+    }
     if (e) {
         if (in->vm)
             vm_destroy(in->vm);

@@ -177,6 +177,10 @@ enum err source_precopy(struct source *s)
     if (page_alloc(HELD_PAGES_ORDER, &copies) == OK)      /* else it costs time, and no more */
         s->held.copies = hpa_to_virt(copies);
     bitmap_set_range(&s->dirty, guest_message_first_frame(s->vm->memory.size, s->guest), s->dirty.bit_count);
+    /* A guest that runs will stand still for its last changes alone: all else of its state goes ahead now. */
+    e = s->guest == GUEST_RUNS ? source_send_state(s) : OK;
+    if (e)
+        return e;
 
     enum stop_decision decision = STOP_NOT_YET;
     while (decision == STOP_NOT_YET) {

@@ -19,7 +19,8 @@
 
 #define ROOM "teleport"
 #define CLOCK_SAMPLES 8
-#define STATE_CHUNK 16384
+#define STATE_RECORD_MAX 16384
+_Static_assert(STATE_RECORD_MAX >= VM_STATE_RECORD_MIN && STATE_RECORD_MAX <= RECORD_PAYLOAD_MAX, "state.h, wire.h");
 #define DOUBT_RETRY_US 500000
 #define DEFAULT_DOWNTIME_NS (300 * US_PER_MS * NS_PER_US)
 #define DEFAULT_ROUNDS_MAX 30
@@ -139,6 +140,7 @@ static enum err measure_clock(struct source *s)
 static enum err pause_guest(struct source *s)
 {
     struct vm *vm = s->vm;
+
     if (vm->state == VM_RUNNING) {
         enum err e = vm_pause(vm);
         if (e)
@@ -165,16 +167,24 @@ static enum err send_residue(struct source *s)
     return e;
 }
 
+enum err source_send_state(struct source *s)
+{
+    uint64_t bytes = s->channel.bytes_sent;
+    enum err e = vm_state_capture(s->vm, s->room);
+    if (e)
+        source_fault(s, e, "the guest's processor and device state could not be saved");
+    for (size_t size = 1; !e && size; ) {
+        size = vm_state_write(s->room, s->state_record, STATE_RECORD_MAX);
+        e = size ? channel_send(&s->channel, RECORD_STATE, s->state_record, (uint32_t)size) : OK;
+    }
+    s->flight->state_bytes += s->channel.bytes_sent - bytes;
+    return e;
+}
+
 static enum err send_state(struct source *s)
 {
     uint64_t bytes = s->channel.bytes_sent;
-    size_t used = 0;
-    enum err e = vm_state_save(s->vm, s->saved, s->saved_size, &used);
-    if (e)
-        source_fault(s, e, "the guest's processor and device state could not be saved");
-    for (size_t at = 0; !e && at < used; at += STATE_CHUNK)
-        e = channel_send(&s->channel, RECORD_STATE, s->saved + at, (uint32_t)MIN(used - at, (size_t)STATE_CHUNK));
-    s->flight->state_bytes = used;
+    enum err e = source_send_state(s);
     s->flight->residual_bytes += s->channel.bytes_sent - bytes;
     return e;
 }
@@ -294,17 +304,18 @@ enum err teleport_send(struct vm *vm, const struct teleport_options *options, te
     uint64_t frames = guest_memory_frames(&vm->memory);
     struct source *s = calloc(1, sizeof *s);
     uint64_t *words = calloc(bitmap_word_count(frames), sizeof *words);
-    size_t saved_size = vm_state_size(vm);
-    uint8_t *saved = saved_size ? malloc(saved_size) : NULL;
-    if (!s || !words || !saved) {
+    struct vm_state_room *room = vm_state_room_new(vm, guest_state(vm) == GUEST_ENDED);
+    uint8_t *state_record = malloc(STATE_RECORD_MAX);
+    if (!s || !words || !room || !state_record) {
         free(s);
         free(words);
-        free(saved);
+        free(state_record);
+        vm_state_room_free(room);
         return ERR_NO_MEMORY;
     }
     *s = (struct source){ .vm = vm, .options = *options, .flight = flight, .progress = progress,
                           .progress_context = context, .epoch = next_epoch(), .dirty = { words, frames },
-                          .guest = guest_state(vm), .saved = saved, .saved_size = saved_size };
+                          .guest = guest_state(vm), .room = room, .state_record = state_record };
     s->options.limits.rounds_max = MIN(MAX(options->limits.rounds_max, 1u), (uint32_t)FLIGHT_ROUNDS_MAX);
     vm->teleporting = true;
     begin_flight(s);

@@ -30,8 +30,8 @@ struct source {
     uint64_t epoch;
     enum msg_guest_state guest;  /* as the teleport found it */
     bool tracking;
-    uint8_t *saved;              /* room for processor and device state, taken before the pause; saved_size bytes */
-    size_t saved_size;
+    struct vm_state_room *room;  /* for processor and device state */
+    uint8_t *state_record;       /* and for a record of it */
     struct bitmap dirty;         /* frames whose content the target does not have */
     struct held_pages held;      /* what the target has of those that were sent more than once */
     uint64_t pause_tsc;          /* no vCPU in guest mode from here on */
@@ -64,6 +64,9 @@ enum err source_send_dirty(struct source *s, uint64_t *pages, uint64_t *zero_pag
 
 /* After a harvest: takes those frames out of s->dirty that hold what was sent of them last. */
 void source_drop_unchanged(struct source *s);
+
+/* Processor and device state as they are: all of it the first time, then what has changed. */
+enum err source_send_state(struct source *s);
 
 /* COMMIT and RUNNING; also from doubt. */
 enum err source_commit(struct source *s);

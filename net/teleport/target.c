@@ -163,16 +163,11 @@ static enum err on_round_end(struct session *s, const struct record *r)
     return channel_send_now(&s->channel, RECORD_ROUND_ACK, &m);
 }
 
+/* Decoded as it comes: what comes ahead of the pause is out of the downtime. */
 static enum err on_state(struct session *s, const struct record *r)
 {
     enum err e = need_receiving(s);
-    if (e)
-        return e;
-    if (r->length > STATE_MAX - s->in->state_size)
-        return session_wrong(s, ERR_RANGE, "more processor and device state than 256 KiB");
-    memcpy(s->in->vcpu_state + s->in->state_size, r->payload, r->length);
-    s->in->state_size += r->length;
-    return OK;
+    return e ? e : vm_state_read(s->in->room, r->payload, r->length, s->channel.why, sizeof s->channel.why);
 }
 
 static enum err on_ping(struct session *s, const struct record *r)
@@ -199,7 +194,7 @@ static enum err on_prepare(struct session *s, const struct record *r)
         return e;
     if (in->prepare.epoch != in->epoch || in->prepare.digest != s->channel.digest_before_last)
         return session_wrong(s, ERR_CORRUPT, "PREPARE names another epoch or digest than what arrived");
-    e = vm_state_load(in->vm, in->guest == GUEST_ENDED, in->vcpu_state, in->state_size, s->channel.why, sizeof s->channel.why);
+    e = vm_state_load(in->vm, in->room, s->channel.why, sizeof s->channel.why);
     if (e)
         return e;
     incoming_apply(in, TARGET_PREPARED, "");

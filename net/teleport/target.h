@@ -11,8 +11,6 @@
 #include "net/teleport/messages.h"
 #include "vmx/vm.h"
 
-#define STATE_MAX (256 * KIB)     /* of processor and device state that a source may send */
-
 /* A machine on its way in. It belongs to a session while its connection lives, and to the reaper when it waits alone. */
 struct incoming {
     bool used;
@@ -32,8 +30,7 @@ struct incoming {
         uint64_t arrived;        /* frames since then */
         uint64_t start;          /* bytes that the connection had carried before it */
     } round;
-    uint8_t *vcpu_state;         /* STATE records, gathered */
-    uint32_t state_size;
+    struct vm_state_room *room;  /* processor and device state, as far as it has come */
     struct msg_prepare prepare;
     struct msg_running times;
     uint64_t expires;            /* TSC; meaningful while it waits without a session */

@@ -69,4 +69,29 @@ static inline struct vm_image *fake_machine_new(uint32_t vcpus)
     return image;
 }
 
+#define FAKE_STATE_MAX 65536    /* bytes: room for the state of any machine that is made here */
+
+/* All of it as one record, as a teleport begins with. Returns the bytes; 0: it does not fit. */
+static inline size_t fake_state_write(const struct state_part *parts, uint32_t count, uint8_t out[FAKE_STATE_MAX])
+{
+    struct state_writer w;
+    size_t used = 0;
+    if (state_writer_open(&w, parts, count) != OK)
+        return 0;
+    state_writer_begin(&w);
+    used = state_write(&w, out, FAKE_STATE_MAX);
+    state_writer_close(&w);
+    return w.next == count ? used : 0;
+}
+
+/* One record that must have it all. */
+static inline enum err fake_state_read(const struct state_part *parts, uint32_t count, const void *bytes, size_t size, char *why,
+                                       size_t why_size)
+{
+    struct state_reader r;
+    state_reader_begin(&r, parts, count);
+    enum err e = state_read(&r, bytes, size, why, why_size);
+    return e ? e : state_read_end(&r, why, why_size);
+}
+
 #endif

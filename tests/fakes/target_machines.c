@@ -139,14 +139,36 @@ enum err vm_resume(struct vm *vm)
     return OK;
 }
 
-enum err vm_state_load(struct vm *vm, bool ended, const void *buffer, size_t size, char *why, size_t why_size)
+struct vm_state_room {
+    struct vm_image *image;
+    struct state_reader reader;
+    struct state_part parts[VM_IMAGE_PARTS_MAX];
+};
+
+struct vm_state_room *vm_state_room_new(struct vm *vm, bool ended)
 {
-    struct vm_image *image = vm_image_new(vm->config.vcpus);
-    static struct state_part parts[VM_IMAGE_PARTS_MAX];
-    virtio_init_all(image->platform.virtio);
-    uint32_t count = vm_image_parts(image, &vm->config, ended, parts);
-    enum err e = state_parts_decode(parts, count, buffer, size, why, why_size);
-    free(image);
+    struct vm_state_room *room = malloc(sizeof *room);
+    room->image = vm_image_new(vm->config.vcpus);
+    virtio_init_all(room->image->platform.virtio);
+    state_reader_begin(&room->reader, room->parts, vm_image_parts(room->image, &vm->config, ended, room->parts));
+    return room;
+}
+
+void vm_state_room_free(struct vm_state_room *room)
+{
+    if (room)
+        free(room->image);
+    free(room);
+}
+
+enum err vm_state_read(struct vm_state_room *room, const void *buffer, size_t size, char *why, size_t why_size)
+{
+    return state_read(&room->reader, buffer, size, why, why_size);
+}
+
+enum err vm_state_load(struct vm *vm, struct vm_state_room *room, char *why, size_t why_size)
+{
+    enum err e = state_read_end(&room->reader, why, why_size);
     machine_of(vm);
     other_cpu();
     promise(machine_of(vm)->vm->state == VM_INCOMING, "state is loaded into a machine that comes in");

@@ -1,5 +1,5 @@
 /* See target_pod.h. One object with the room under test, so that its allocations are counted and its tables can be cleared. */
-#include "tests/fakes/apic.h"
+#include "tests/fakes/machine_image.h"
 #include "tests/fakes/target_pod.h"
 
 #include <stdarg.h>

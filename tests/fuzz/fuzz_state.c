@@ -20,25 +20,20 @@ static void decode_anything(uint8_t shape, const uint8_t *data, size_t size)
     const struct guest_config config = machine_shape(shape);
     struct vm_image *first = fake_machine_blank(config.vcpus), *second = fake_machine_blank(config.vcpus);
     static struct state_part parts[VM_IMAGE_PARTS_MAX], parts2[VM_IMAGE_PARTS_MAX];
+    static uint8_t bytes[FAKE_STATE_MAX], again[FAKE_STATE_MAX];
     char why[160] = "";
-    size_t used;
     require(first && second);
     uint32_t count = vm_image_parts(first, &config, false, parts);
     require(vm_image_parts(second, &config, false, parts2) == count);
-    if (state_parts_decode(parts, count, data, size, why, sizeof why) != OK) {
+    if (fake_state_read(parts, count, data, size, why, sizeof why) == OK) {
+        size_t used = fake_state_write(parts, count, bytes);
+        require(used > 0);
+        require(fake_state_read(parts2, count, bytes, used, why, sizeof why) == OK);
+        require(fake_state_write(parts2, count, again) == used);
+        require(memcmp(bytes, again, used) == 0);
+    } else {
         require(why[0] != 0);
-        goto out;
     }
-    size_t whole = state_parts_size(parts, count);
-    uint8_t *bytes = malloc(whole), *again = malloc(whole);
-    require(bytes && again);
-    require(state_parts_encode(parts, count, bytes, whole, &used) == OK);
-    require(state_parts_decode(parts2, count, bytes, used, why, sizeof why) == OK);
-    require(state_parts_encode(parts2, count, again, whole, &used) == OK);
-    require(memcmp(bytes, again, used) == 0);
-    free(bytes);
-    free(again);
-out:
     free(first);
     free(second);
 }

@@ -1,6 +1,7 @@
 """A peer that follows the protocol to the end and hands over a processor that none could be: what it sends is loaded into
 the real one after COMMIT. The guest may end; the pod must not."""
 import itertools
+import re
 import struct
 
 from tests.pods import intruders
@@ -8,7 +9,6 @@ from tests.pods.two_pods import TwoPods
 from tools.lab import wire
 from tools.lab.errors import expect, expect_equal
 
-SECTION = struct.Struct("<16sIIII")         # name, version, instance, size, reserved; fields follow, padded to 8
 POLICY_AT = wire.GUEST_POLICY_AT
 POLICY = struct.Struct("<IIQQII")           # version, CPUID entries, TSC Hz, XCR0, address bits, reserved
 CPUID = struct.Struct("<IIIIII")            # leaf, subleaf, EAX, EBX, ECX, EDX
@@ -20,24 +20,39 @@ XSAVE_LEGACY_WORDS, XSAVE_HEADER = range(0, 32, 8), range(512, 576, 8)
 _power_ons = itertools.count(1 << 32)    # an epoch is used once for each power-on of its source
 
 
-def sections(state):
-    """Name -> (where its fields begin, bytes); of several instances the first."""
-    found, at = {}, 0
-    while at < len(state):
-        name, _, _, size, _ = SECTION.unpack_from(state, at)
-        found.setdefault(name.rstrip(b"\0").decode(), (at + SECTION.size, size))
-        at += SECTION.size + (size + 7) // 8 * 8
-    return found
+def kinds(records):
+    """The names of GUEST's kinds of state, in their order."""
+    payload = next(record.payload for record in records if record.kind == wire.GUEST)
+    tables = wire.GUEST_TABLES.unpack_from(payload, wire.GUEST_HEAD.size)
+    count, names = tables[3 * wire.RANGES], tables[3 * wire.RANGES + 2]
+    return [names[16 * i:16 * i + 16].rstrip(b"\0").decode() for i in range(count)]
 
 
 def state_of(records):
-    parts = [record.payload for record in records if record.kind == wire.STATE]
-    expect_equal(len(parts), 1, "STATE records of a small guest")
-    return parts[0]
+    """(Kind, instance) -> fields, as the last section of each has them; zeros at their end are not known."""
+    found = {}
+    for record in records:
+        if record.kind == wire.STATE:
+            found.update({(kind, instance): fields for kind, instance, fields in wire.sections(record.payload)})
+    return found
 
 
 def with_state(records, state):
-    return [wire.Record(wire.STATE, state) if record.kind == wire.STATE else record for record in records]
+    """All of that state in the first STATE."""
+    first = next(record for record in records if record.kind == wire.STATE)
+    whole = wire.Record(wire.STATE, wire.state([(*key, fields) for key, fields in state.items()]))
+    return [whole if record is first else record for record in records if record is first or record.kind != wire.STATE]
+
+
+def sizes(pods, records, state):
+    """(Kind, instance) -> bytes of fields, as the pod says when there are too many."""
+    found = {}
+    for key in state:
+        words = commit(pods, with_state(records, {key: bytes(wire.SECTION_MAX) + b"\1"}))
+        said = re.search(r"do not make (\d+) bytes of fields", str(words))
+        expect(said, f"a section of kind {key[0]} that is too long: {words}")
+        found[key] = int(said.group(1))
+    return found
 
 
 def commit(pods, records):
@@ -89,8 +104,10 @@ def without_xsave(records):
 def xcr0_without_xsave(pods: TwoPods):
     """A guest without XSAVE has no say in XCR0: on a CPU that lacks the components, loading this one would be a #GP here."""
     records = intruders.recorded(pods)
-    state = bytearray(state_of(records))
-    struct.pack_into("<Q", state, sections(state)["control"][0] + XCR0_AT, XCR0_AVX512)
+    state = state_of(records)
+    control = (kinds(records).index("control") + 1, 0)
+    state[control] = bytearray(state[control].ljust(XCR0_AT + 8, b"\0"))
+    struct.pack_into("<Q", state[control], XCR0_AT, XCR0_AVX512)
     words = commit(pods, without_xsave(with_state(records, state)))
     expect(words is not True and "XCR0" in words, f"it was not refused for its XCR0: {words}")
 
@@ -98,15 +115,15 @@ def xcr0_without_xsave(pods: TwoPods):
 def every_word_committed(pods: TwoPods):
     """Each word of the processor's and the devices' state changed: refused, or loaded, and then only the guest may end."""
     records = intruders.recorded(pods)
-    state = state_of(records)
+    state, names = state_of(records), kinds(records)
     ran = 0
-    for name, (at, size) in sections(state).items():
-        offsets = [*XSAVE_LEGACY_WORDS, *XSAVE_HEADER] if name == "xsave" else range(0, size, 8)
+    for key, size in sizes(pods, records, state).items():
+        offsets = [*XSAVE_LEGACY_WORDS, *XSAVE_HEADER] if names[key[0] - 1] == "xsave" else range(0, size, 8)
         for offset, byte in itertools.product(offsets, (0xFF, 0x55, 0)):
-            changed = bytearray(state)
+            fields = bytearray(state[key].ljust(size, b"\0"))
             width = min(8, size - offset)
-            changed[at + offset:at + offset + width] = bytes([byte]) * width
-            if commit(pods, with_state(records, changed)) is True:
+            fields[offset:offset + width] = bytes([byte]) * width
+            if commit(pods, with_state(records, {**state, key: fields})) is True:
                 ran += 1
                 pods.b.control.must("stop clock")
     expect(ran > 0, "no change got through to the processor: this tests nothing")

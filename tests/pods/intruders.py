@@ -9,7 +9,6 @@ from tools.lab.errors import expect, expect_equal
 
 SMALL = "memory=2M cmdline=hz=20"
 ALL_ONES = bytes([255] * 8)
-STATE_STRIDE = 5         # every fifth word of the processor's state: the decoder is fuzzed on the host as well
 
 _recorded = []
 _power_ons = itertools.count(1)      # an epoch is used once for each power-on of its source: each replay is another one

@@ -16,8 +16,8 @@ struct fixture {
     struct vm_image *image, *decoded;
     struct state_part parts[VM_IMAGE_PARTS_MAX], decoded_parts[VM_IMAGE_PARTS_MAX];
     uint32_t count;
-    uint8_t *bytes;
-    size_t size, used;
+    uint8_t bytes[FAKE_STATE_MAX];
+    size_t used;
     char why[256];
 };
 
@@ -31,16 +31,14 @@ static int make(void **state)
     f->count = vm_image_parts(f->image, &config, false, f->parts);
     assert_true(f->count <= VM_IMAGE_PARTS_MAX);
     assert_int_equal(vm_image_parts(f->decoded, &config, false, f->decoded_parts), f->count);
-    f->size = state_parts_size(f->parts, f->count);
-    f->bytes = malloc(f->size);
     *state = f;
-    return state_parts_encode(f->parts, f->count, f->bytes, f->size, &f->used) == OK ? 0 : -1;
+    f->used = fake_state_write(f->parts, f->count, f->bytes);
+    return f->used ? 0 : -1;
 }
 
 static int unmake(void **state)
 {
     struct fixture *f = *state;
-    free(f->bytes);
     free(f->image);
     free(f->decoded);
     free(f);
@@ -50,42 +48,111 @@ static int unmake(void **state)
 static enum err decode(struct fixture *f, const void *bytes, size_t size)
 {
     f->why[0] = 0;
-    return state_parts_decode(f->decoded_parts, f->count, bytes, size, f->why, sizeof f->why);
+    return fake_state_read(f->decoded_parts, f->count, bytes, size, f->why, sizeof f->why);
 }
 
 static enum err recode(struct fixture *f)
 {
-    assert_int_equal(state_parts_encode(f->parts, f->count, f->bytes, f->size, &f->used), OK);
+    f->used = fake_state_write(f->parts, f->count, f->bytes);
     return decode(f, f->bytes, f->used);
 }
 
 static void round_trip(void **state)
 {
     struct fixture *f = *state;
-    assert_int_equal(f->used, f->size);
+    static uint8_t again[FAKE_STATE_MAX];
+    assert_int_equal(f->used % 8, 0);
     assert_int_equal(decode(f, f->bytes, f->used), OK);
-    uint8_t *again = malloc(f->size);
-    size_t used;
-    assert_int_equal(state_parts_encode(f->decoded_parts, f->count, again, f->size, &used), OK);
-    assert_memory_equal(again, f->bytes, used);
-    free(again);
+    assert_int_equal(fake_state_write(f->decoded_parts, f->count, again), f->used);
+    assert_memory_equal(again, f->bytes, f->used);
     for (uint32_t v = 0; v < VCPUS; v++)
-        assert_memory_equal(&f->decoded->vcpus[v].state.gpr, &f->image->vcpus[v].state.gpr, sizeof(struct state_gpr));
+        assert_memory_equal(&f->decoded->vcpus[v].state, &f->image->vcpus[v].state, sizeof(struct vcpu_state));
     assert_int_equal(f->decoded->clock.guest_tsc, FAKE_MACHINE_TSC);
     assert_int_equal(f->decoded->console.position, 4711);
-    assert_int_equal(state_parts_encode(f->parts, f->count, f->bytes, f->size - 1, &f->used), ERR_RANGE);
 }
 
-/* What a machine's state weighs on the wire is one of the project's figures. */
+/* Without room for all, whole sections in record after record; the last one that comes counts. */
+static void record_by_record(void **state)
+{
+    struct fixture *f = *state;
+    struct state_writer w;
+    struct state_reader r;
+    uint32_t records = 0;
+    size_t used;
+    for (uint32_t v = 0; v < VCPUS; v++)
+        memset(f->image->vcpus[v].state.xsave.image + XSAVE_HEADER_END, 0x5a, XSAVE_IMAGE_SIZE - XSAVE_HEADER_END);
+    assert_int_equal(state_writer_open(&w, f->parts, f->count), OK);
+    state_writer_begin(&w);
+    state_reader_begin(&r, f->decoded_parts, f->count);
+    for (; (used = state_write(&w, f->bytes, VM_STATE_RECORD_MIN)) > 0; records++) {
+        assert_true(used <= VM_STATE_RECORD_MIN);
+        assert_int_equal(state_read_end(&r, f->why, sizeof f->why), ERR_INVALID);
+        assert_int_equal(state_read(&r, f->bytes, used, f->why, sizeof f->why), OK);
+    }
+    assert_true(records > 1);
+    assert_int_equal(state_read_end(&r, f->why, sizeof f->why), OK);
+    assert_memory_equal(&f->decoded->vcpus[1].state, &f->image->vcpus[1].state, sizeof(struct vcpu_state));
+    state_writer_close(&w);
+}
+
+/* The second time only what is not as it was; and what comes twice is in the end as it came last. */
+static void only_what_has_changed(void **state)
+{
+    struct fixture *f = *state;
+    struct state_writer w;
+    struct state_reader r;
+    assert_int_equal(state_writer_open(&w, f->parts, f->count), OK);
+    state_reader_begin(&r, f->decoded_parts, f->count);
+    state_writer_begin(&w);
+    size_t used = state_write(&w, f->bytes, sizeof f->bytes);
+    assert_int_equal(state_read(&r, f->bytes, used, f->why, sizeof f->why), OK);
+    state_writer_begin(&w);
+    assert_int_equal(state_write(&w, f->bytes, sizeof f->bytes), 0);
+    for (uint32_t i = 0; i < f->count; i++) {   /* each part alone, in its first and its last byte: only it comes */
+        const struct section *section = f->parts[i].section;
+        const struct field *last = &section->fields[section->field_count - 1];
+        uint8_t *object = f->parts[i].object, *ends[] = { object + section->fields[0].offset,
+                                                         object + last->offset + last->bytes - 1 };
+        for (unsigned k = 0; k < 2; k++) {
+            *ends[k] ^= 1;
+            state_writer_begin(&w);
+            used = state_write(&w, f->bytes, sizeof f->bytes);
+            const struct vm_section_header *h = (const void *)f->bytes;
+            assert_int_equal(h->kind, f->parts[i].kind);
+            assert_int_equal(h->instance, f->parts[i].instance);
+            assert_int_equal(used, (sizeof *h + h->size + 7) / 8 * 8);
+            *ends[k] ^= 1;
+            state_writer_begin(&w);
+            assert_true(state_write(&w, f->bytes, sizeof f->bytes) > 0);
+        }
+    }
+    f->image->vcpus[2].state.gpr.rip = 0xabcdef;
+    f->image->platform.rtc.index = 3;
+    state_writer_begin(&w);
+    used = state_write(&w, f->bytes, sizeof f->bytes);
+    assert_int_equal(state_read(&r, f->bytes, used, f->why, sizeof f->why), OK);
+    assert_int_equal(state_read_end(&r, f->why, sizeof f->why), OK);
+    for (uint32_t v = 0; v < VCPUS; v++)
+        assert_memory_equal(&f->decoded->vcpus[v].state, &f->image->vcpus[v].state, sizeof(struct vcpu_state));
+    assert_int_equal(f->decoded->platform.rtc.index, 3);
+    state_writer_close(&w);
+}
+
+/* What a machine's state weighs on the wire is one of the project's figures; a section fits the room that it is decoded in. */
 static void one_vcpu_is_small(void **state)
 {
-    (void)state;
-    struct vm_image *image = vm_image_new(1);
+    struct fixture *f = *state;
     struct state_part parts[VM_IMAGE_PARTS_MAX];
-    assert_true(state_parts_size(parts, vm_image_parts(image, &config, false, parts)) <= 32768);
-    assert_int_equal(vm_image_parts(image, &config, true, parts), 1);      /* one that has ended: its console */
+    f->image->vcpu_count = 1;
+    uint32_t count = vm_image_parts(f->image, &config, false, parts);
+    assert_true(fake_state_write(parts, count, f->bytes) <= 4096);
+    for (uint32_t i = 0; i < count; i++) {
+        assert_int_equal(parts[i].wire_size, section_wire_size(parts[i].section));
+        assert_in_range(parts[i].wire_size, 1, VM_SECTION_BYTES_MAX);
+    }
+    assert_int_equal(vm_image_parts(f->image, &config, true, parts), 1);   /* one that has ended: its console */
     assert_string_equal(parts[0].section->name, "console");
-    free(image);
+    f->image->vcpu_count = VCPUS;
 }
 
 static void kinds(void **state)
@@ -104,73 +171,83 @@ static void kinds(void **state)
     assert_int_equal(instances, f->count);      /* none was left out */
 }
 
-/* The order is the sender's own affair; two of one instance, and none of another, is not. */
-static void any_order_but_each_once(void **state)
+/* The order is the sender's own affair; what no machine has, and what does not come at all, is not. */
+static void any_order_but_all(void **state)
 {
     struct fixture *f = *state;
     struct state_part reversed[VM_IMAGE_PARTS_MAX];
     for (uint32_t i = 0; i < f->count; i++)
         reversed[i] = f->parts[f->count - 1 - i];
-    assert_int_equal(state_parts_encode(reversed, f->count, f->bytes, f->size, &f->used), OK);
+    f->used = fake_state_write(reversed, f->count, f->bytes);
     assert_int_equal(decode(f, f->bytes, f->used), OK);
     for (uint32_t i = 0; i < f->count; i++) {
         memcpy(reversed, f->parts, sizeof reversed);
         reversed[i].instance += 16;
-        assert_int_equal(state_parts_encode(reversed, f->count, f->bytes, f->size, &f->used), OK);
+        f->used = fake_state_write(reversed, f->count, f->bytes);
         assert_int_equal(decode(f, f->bytes, f->used), ERR_INVALID);
         reversed[i] = f->parts[f->count - 1];
-        assert_int_equal(state_parts_encode(reversed, f->count - 1, f->bytes, f->size, &f->used), OK);
+        f->used = fake_state_write(reversed, f->count - 1, f->bytes);
         assert_int_equal(decode(f, f->bytes, f->used), ERR_INVALID);   /* the last one is missing, or one is */
+        assert_non_null(strstr(f->why, "missing"));
     }
+}
+
+static struct vm_section_header *header_at(struct fixture *f, uint32_t index)
+{
+    size_t at = 0;
+    for (uint32_t i = 0; i < index; i++)
+        at += sizeof(struct vm_section_header) + ((struct vm_section_header *)(f->bytes + at))->size;
+    return (struct vm_section_header *)(f->bytes + at);
 }
 
 /* Cut anywhere, it is refused with a sentence; the heap copy lets ASan see a read past the end. */
 static void truncation(void **state)
 {
     struct fixture *f = *state;
-    for (size_t size = 0; size < f->used; size++) {
+    size_t without_padding = (size_t)((uint8_t *)header_at(f, f->count) - f->bytes);
+    assert_in_range(f->used - without_padding, 0, 7);
+    for (size_t size = 0; size < without_padding; size++) {
         uint8_t *part = malloc(size ? size : 1);
         memcpy(part, f->bytes, size);
         assert_int_not_equal(decode(f, part, size), OK);
         assert_true(f->why[0]);
         free(part);
     }
+    memset(f->bytes + without_padding, 0, 16);
+    for (size_t size = without_padding; size < without_padding + 8; size++)
+        assert_int_equal(decode(f, f->bytes, size), OK);
+    assert_int_not_equal(decode(f, f->bytes, without_padding + 8), OK);
+    f->bytes[without_padding + 6] = 1;
+    assert_int_not_equal(decode(f, f->bytes, without_padding + 7), OK);
 }
 
-static struct vm_section_header *header_named(struct fixture *f, const char *name)
+static uint32_t index_of(const struct fixture *f, const char *name)
 {
-    for (size_t at = 0; at < f->used;) {
-        struct vm_section_header *h = (struct vm_section_header *)(f->bytes + at);
-        if (strcmp(h->name, name) == 0)
-            return h;
-        at += sizeof *h + (h->size + 7) / 8 * 8;
-    }
-    fail_msg("no section %s", name);
-    return NULL;
+    uint32_t i = 0;
+    while (strcmp(f->parts[i].section->name, name))
+        i++;
+    return i;
 }
 
 static void headers(void **state)
 {
     struct fixture *f = *state;
-    struct vm_section_header *h = header_named(f, "msr"), good = *h;
-    h->version++;
-    assert_int_equal(decode(f, f->bytes, f->used), ERR_VERSION);
-    assert_non_null(strstr(f->why, "msr"));
-    *h = good;
+    struct vm_section_header *h = header_at(f, index_of(f, "msr")), good = *h;
     h->instance = VCPUS;
     assert_int_equal(decode(f, f->bytes, f->used), ERR_INVALID);
     *h = good;
-    h->size += 8;
-    assert_int_equal(decode(f, f->bytes, f->used), ERR_RANGE);
-    *h = good;
-    h->size = UINT32_MAX;
-    assert_int_equal(decode(f, f->bytes, f->used), ERR_RANGE);
-    *h = good;
-    memset(h->name, 'm', sizeof h->name); /* not terminated */
+    h->kind = 0;
+    assert_int_equal(decode(f, f->bytes, f->used), ERR_INVALID);
+    h->kind = UINT8_MAX;
     assert_int_equal(decode(f, f->bytes, f->used), ERR_INVALID);
     *h = good;
-    strcpy(h->name, "gpr"); /* a second one */
+    h->size = UINT16_MAX;
+    assert_int_equal(decode(f, f->bytes, f->used), ERR_RANGE);
+    *h = good;
+    h->kind = (uint8_t)f->parts[index_of(f, "mtrr")].kind;   /* another one of the same machine: msr is missing then */
     assert_int_not_equal(decode(f, f->bytes, f->used), OK);
+    *h = good;
+    assert_int_equal(decode(f, f->bytes, f->used), OK);
 }
 
 /* What would fault the host if it were loaded: SDM on WRMSR, XSETBV, XRSTOR, MOV DR. */
@@ -258,7 +335,7 @@ static void fuzz_seed(void **state)
     const struct guest_config shape = machine_shape(bytes[0]);
     struct vm_image *image = fake_machine_blank(shape.vcpus);
     uint32_t count = vm_image_parts(image, &shape, false, parts);
-    if (state_parts_decode(parts, count, bytes + 1, size - 1, why, sizeof why) != OK)
+    if (fake_state_read(parts, count, bytes + 1, size - 1, why, sizeof why) != OK)
         fail_msg("%s: %s (the state has changed: make seeds)", (const char *)*state, why);
     free(image);
     free(bytes);
@@ -268,9 +345,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(round_trip, make, unmake),
-        cmocka_unit_test(one_vcpu_is_small),
+        cmocka_unit_test_setup_teardown(record_by_record, make, unmake),
+        cmocka_unit_test_setup_teardown(only_what_has_changed, make, unmake),
+        cmocka_unit_test_setup_teardown(one_vcpu_is_small, make, unmake),
         cmocka_unit_test_setup_teardown(kinds, make, unmake),
-        cmocka_unit_test_setup_teardown(any_order_but_each_once, make, unmake),
+        cmocka_unit_test_setup_teardown(any_order_but_all, make, unmake),
         cmocka_unit_test_setup_teardown(truncation, make, unmake),
         cmocka_unit_test_setup_teardown(headers, make, unmake),
         cmocka_unit_test_setup_teardown(host_killers_are_refused, make, unmake),

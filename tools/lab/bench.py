@@ -257,10 +257,10 @@ def linux_idle(pair):
 
 
 def state_bytes(pair):
-    """Of the same guest; it follows from the machine's configuration alone."""
+    """Of the same guest, in its last move."""
     if not hasattr(pair, "state_bytes"):
         linux_idle(pair)
-    return pair.state_bytes, {"guest": "Linux, 1 vCPU, net and entropy", "what": "STATE's sections with their headers"}
+    return pair.state_bytes, {"guest": "Linux, 1 vCPU, net and entropy", "what": "all STATE records, those ahead of the pause and those after it"}
 
 
 def peers_linux(pair):

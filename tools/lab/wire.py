@@ -29,6 +29,9 @@ PREPARE_FORM = struct.Struct("<QIIQQqQ")            # epoch, digest, -, pause, g
 TEXT_FORM = struct.Struct("<QII160s")               # epoch, code, -, text
 COMMIT_FORM = struct.Struct("<QqQ")                 # epoch, clock offset, its error
 
+SECTION = struct.Struct("<BBH")         # kind (from 1), instance, size; then the fields without their zeros
+SECTION_MAX = 4096                      # more bytes than the fields of any section have
+
 CASTAGNOLI = 0x82F63B78                 # reflected
 
 
@@ -53,6 +56,53 @@ def crc32c(data, crc=0):
 
 def pad(payload):
     return payload + bytes(-len(payload) % 8)
+
+
+def squeeze(fields):
+    """Fields without their zeros: see PROTOCOL.md."""
+    out, zeros = b"", 0
+    for at in range(0, len(fields), 8):
+        word = bytes(fields[at:at + 8]).rstrip(b"\0")
+        if not word:
+            zeros += 1
+            continue
+        while zeros > 15:
+            units = min(zeros // 16, 16)
+            out += bytes([(units - 1) << 4])
+            zeros -= 16 * units
+        out += bytes([zeros << 4 | len(word)]) + word
+        zeros = 0
+    return out
+
+
+def unsqueeze(data):
+    """Whole words up to the last that is not zero."""
+    out, at = bytearray(), 0
+    while at < len(data):
+        zeros, length = data[at] >> 4, data[at] & 15
+        at += 1
+        if not length:
+            out += bytes(8 * 16 * (zeros + 1))
+            continue
+        out += bytes(8 * zeros) + data[at:at + length].ljust(8, b"\0")
+        at += length
+    return bytes(out)
+
+
+def sections(payload):
+    """Of STATE: kind, instance, fields."""
+    at = 0
+    while at + SECTION.size <= len(payload) and payload[at]:
+        kind, instance, size = SECTION.unpack_from(payload, at)
+        at += SECTION.size
+        yield kind, instance, unsqueeze(payload[at:at + size])
+        at += size
+
+
+def state(found):
+    """The opposite."""
+    squeezed = [(kind, instance, squeeze(fields)) for kind, instance, fields in found]
+    return pad(b"".join(SECTION.pack(kind, instance, len(data)) + data for kind, instance, data in squeezed))
 
 
 def hello(boot_id=0x1AB, version=VERSION, oldest=VERSION, magic=MAGIC, tsc_hz=50_000_000, pod=b"lab"):
