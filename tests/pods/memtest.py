@@ -6,7 +6,8 @@ from tests.pods.two_pods import TwoPods
 from tools.lab.errors import expect
 from tools.lab.patience import wait_until
 
-MOVES = 3
+MOVES = 4
+MOVE = "audit=1 rounds=4"    # it writes all the time: more rounds would bring nothing
 BETWEEN_S = 1.5
 SCREEN_SECONDS = 60         # for its first screen, and for one after each move
 TEST = re.compile(r"#(\d+) +\[")
@@ -20,7 +21,7 @@ def to_and_fro(pods: TwoPods):
         guest.pod.com2.log.wait_for(r"Status: Testing", SCREEN_SECONDS, guest.arrived, guest.pod.alive)
         guest.run_for(BETWEEN_S)
         if move < MOVES:
-            guest.move()
+            guest.move(MOVE)
     wait_until(lambda: len(set(TEST.findall(guest.text))) > 1, SCREEN_SECONDS, lambda: f"it stays in test {TEST.findall(guest.text)[:1]}")
     text = guest.text
     guest.stop()
