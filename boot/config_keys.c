@@ -20,7 +20,8 @@
 #define TEXT_OF(number) #number
 #define DECIMAL(number) TEXT_OF(number)
 _Static_assert(POD_NAME_MAX == 32 && FILE_NAME_MAX == 64 && POD_COMMAND_MAX == 128 &&
-               GUEST_CMDLINE_MAX == 512 && GUEST_VCPUS_MAX == 16, "the sentences below name these limits, less 1 for the terminator");
+               GUEST_CMDLINE_MAX == 512 && GUEST_VCPUS_MAX == 16,
+               "the sentences below name these limits, less 1 for the terminator");
 
 const struct pod_config config_default_pod = {
     .name = DEFAULT_POD_NAME,

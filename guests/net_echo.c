@@ -269,7 +269,8 @@ static void report_strangers(void)
 void guest_main(void)
 {
     uint64_t spin = option_number("spin", 1, 0, 1), flood = option_number("flood", 0, 0, 1000);
-    uint64_t storm = option_number("storm", 0, 0, 1000), spoof = option_number("spoof", 0, 0, 1), report = option_number("report", 0, 0, 1), tick = 0;
+    uint64_t storm = option_number("storm", 0, 0, 1000), spoof = option_number("spoof", 0, 0, 1);
+    uint64_t report = option_number("report", 0, 0, 1), tick = 0;
 
     address = swap32((uint32_t)option_number("address", ADDRESS, 1, UINT32_MAX));
     tsc_hz = timer_tsc_hz();

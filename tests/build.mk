@@ -5,7 +5,8 @@ PURE_SRCS := $(wildcard kernel/lib/*.c) \
     boot/config.c boot/config_keys.c boot/elf.c boot/memory_map.c boot/page_tables.c $(INIH_SRC) \
     kernel/acpi_tables.c kernel/pci_route.c \
     mm/buddy.c mm/ept.c mm/ept_tracking.c \
-    vmx/fields.c vmx/controls.c vmx/cpuid.c vmx/cpuid_build.c vmx/cpuid_features.c vmx/policy.c vmx/sections.c vmx/squeeze.c vmx/state_codec.c vmx/vm_image.c vmx/reset.c vmx/mtrr.c vmx/start_state.c \
+    vmx/fields.c vmx/controls.c vmx/cpuid.c vmx/cpuid_build.c vmx/cpuid_features.c vmx/policy.c vmx/sections.c \
+    vmx/squeeze.c vmx/state_codec.c vmx/vm_image.c vmx/reset.c vmx/mtrr.c vmx/start_state.c \
     vmx/guest_walk.c vmx/platform_parts.c vmx/acpi/guest_acpi.c \
     $(wildcard vmx/devices/*.c vmx/devices/*/*.c vmx/loader/*.c) \
     net/announce.c net/frame_queue.c net/switch_addresses.c net/switch_table.c \

@@ -31,7 +31,8 @@ static enum err load_segment(struct vm *vm, const struct image_segment *s, const
     enum err e = OK;
 
     for (uint64_t at = 0; e == OK && at < s->file_size; at += LOAD_PIECE) {
-        e = guest_memory_write(&vm->memory, (struct gpa){ s->gpa + at }, bytes + at, MIN(s->file_size - at, (uint64_t)LOAD_PIECE));
+        e = guest_memory_write(&vm->memory, (struct gpa){ s->gpa + at }, bytes + at,
+                               MIN(s->file_size - at, (uint64_t)LOAD_PIECE));
         thread_yield();
     }
     return e;

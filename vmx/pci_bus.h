@@ -33,7 +33,7 @@ struct pci_ops {
 
 /* Bits of the slots that this configuration fills. */
 uint32_t pci_slots_of(const struct guest_config *config);
-/* Power-on: the functions that vm->config asks for, their BARs one after the other in the window, as firmware would place them. */
+/* Power-on: the functions that vm->config asks for, their BARs one after the other in the window, as firmware does it. */
 void pci_power_on(struct vm *vm);
 
 /* For devices. The vector of an MSI-X message (nothing happens while MSI-X is off), and the level of the pin. */

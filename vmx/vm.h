@@ -111,7 +111,7 @@ const char *vmx_unavailable_reason(void);      /* in words; empty when available
 struct vm_file { const void *bytes; uint64_t size; };
 struct vm_files { struct vm_file image, initrd, disk; };
 
-/* A VM_PAUSED machine at its reset state with the image loaded. The name must be free. Errors: the sentence is in why, and logged. */
+/* A VM_PAUSED machine at its reset state with the image loaded. The name must be free. Errors: a sentence in why, and logged. */
 enum err vm_create(struct vm **out, const struct guest_config *config, const struct vm_files *files, char *why,
                    size_t why_size);
 /*

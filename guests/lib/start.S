@@ -13,8 +13,8 @@
  *
  * Entry (guests/ABI.md): real mode, CS:IP = 0x800:0, the other segments 0, IF = 0. No stack is used before
  * 64-bit mode. The other processors come here too, by start-up IPIs to this page, once smp.c has set smp_starting: they
- * go the same way past what is done already. Steps: SDM Vol. 3A, section 10.9.1 "Switching to Protected Mode" and 10.8.5 "Initializing IA-32e
- * Mode".
+ * go the same way past what is done already. Steps: SDM Vol. 3A, section 10.9.1 "Switching to Protected Mode" and 10.8.5
+ * "Initializing IA-32e Mode".
  */
 #include "guests/lib/machine.h"
 

@@ -76,7 +76,8 @@ static void find_structures(struct virtio *v)
 
         if (pci_read_byte(v->slot, at) != PCI_CAPABILITY_VENDOR || bar >= PCI_BARS)
             continue;
-        base = (uint8_t *)(uintptr_t)((pci_read(v->slot, PCI_BAR0 + 4 * bar) & PCI_BAR_MASK) + pci_read(v->slot, at + CAP_OFFSET));
+        base = (uint8_t *)(uintptr_t)((pci_read(v->slot, PCI_BAR0 + 4 * bar) & PCI_BAR_MASK) +
+                                      pci_read(v->slot, at + CAP_OFFSET));
         if (type == CFG_COMMON) {
             v->common = (void *)base;
         } else if (type == CFG_ISR) {

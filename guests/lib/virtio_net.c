@@ -6,7 +6,8 @@
 #define HEADER_SIZE 12u                     /* 5.1.6: struct virtio_net_hdr; all zero without offloads */
 #define BUFFER_SIZE 1536u
 #define BUFFERS 32u
-_Static_assert(BUFFER_SIZE >= HEADER_SIZE + NET_FRAME_MAX && BUFFERS <= VIRTQUEUE_SIZE, "a frame a buffer, a buffer a descriptor");
+_Static_assert(BUFFER_SIZE >= HEADER_SIZE + NET_FRAME_MAX && BUFFERS <= VIRTQUEUE_SIZE,
+               "a frame a buffer, a buffer a descriptor");
 
 enum { RECEIVE_QUEUE, SEND_QUEUE };
 

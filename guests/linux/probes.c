@@ -47,7 +47,8 @@ static void answer(int fd, uint64_t tsc_khz)
     struct sockaddr_in from;
     socklen_t size = sizeof(from);
 
-    if (recvfrom(fd, &probe, sizeof(probe), MSG_DONTWAIT, (struct sockaddr *)&from, &size) != sizeof(probe) || probe.magic != MAGIC)
+    if (recvfrom(fd, &probe, sizeof(probe), MSG_DONTWAIT, (struct sockaddr *)&from, &size) != sizeof(probe) ||
+        probe.magic != MAGIC)
         return;
     probe.tsc_hz = tsc_khz * 1000;
     probe.gap_begin = gap_begin;

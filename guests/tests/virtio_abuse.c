@@ -37,7 +37,8 @@ struct misdeed {
 static void fill_with_loops(unsigned queue)
 {
     for (unsigned i = 0; i < VIRTQUEUE_SIZE; i++) {
-        bed_describe(&bed, queue, i, BUFFER, 0xFFFFFFFF, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE, (uint16_t)((i + 1) % VIRTQUEUE_SIZE));
+        bed_describe(&bed, queue, i, BUFFER, 0xFFFFFFFF, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE,
+                     (uint16_t)((i + 1) % VIRTQUEUE_SIZE));
         bed_offer(&bed, queue, (uint16_t)i);
     }
 }
@@ -169,7 +170,8 @@ static void use_bad_rings(uint16_t id, unsigned queue, unsigned which, uint64_t 
     common->queue_device = which == 2 ? address : BUFFER + 0x2000;
     ((volatile struct virtq_avail *)(BUFFER + 0x1000))->index = 1;
     common->queue_enable = 1;
-    bed.queues[queue].doorbell = (volatile uint16_t *)(bed.virtio.notify + common->queue_notify_off * bed.virtio.notify_multiplier);
+    bed.queues[queue].doorbell =
+        (volatile uint16_t *)(bed.virtio.notify + common->queue_notify_off * bed.virtio.notify_multiplier);
     virtio_start(&bed.virtio);
     see_what_comes(queue);
 }

@@ -1,4 +1,5 @@
-/* The parts of ELF64 that the boot loader and the guests' loader read (System V ABI, chapters 4 "ELF Header" and 5 "Program Header"). */
+/* The parts of ELF64 that the boot loader and the guests' loader read (System V ABI, chapters 4 "ELF Header" and
+   5 "Program Header"). */
 #ifndef TELEPOD_ELF64_H
 #define TELEPOD_ELF64_H
 

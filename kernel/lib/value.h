@@ -1,6 +1,6 @@
 /*
- * The values that telepod.ini's keys and the operator's options can have: each function decodes one kind from a NUL-terminated string,
- * checks its range, and writes its result only when it returns true.
+ * The values that telepod.ini's keys and the operator's options can have: each function decodes one kind from a
+ * NUL-terminated string, checks its range, and writes its result only when it returns true.
  */
 #ifndef TELEPOD_VALUE_H
 #define TELEPOD_VALUE_H

@@ -122,7 +122,8 @@ static enum err settle_mac(struct start *start)
     if (other)
         return refuse_start(start, ERR_EXISTS, "the MAC %s is the guest %s's", guest_mac_format(config->mac, text), other->name);
     if (is_promised(config->mac, config->name))
-        return refuse_start(start, ERR_EXISTS, "telepod.ini gives the MAC %s to another guest", guest_mac_format(config->mac, text));
+        return refuse_start(start, ERR_EXISTS, "telepod.ini gives the MAC %s to another guest",
+                            guest_mac_format(config->mac, text));
     /* Whether it is still there, and on the same LAN, is not known here: the operator has named the address, and decides. */
     if (departure_has_mac(config->mac))
         log_info("control", "%s is started with the MAC %s, with which a guest went to a peer: two on one LAN do not work",

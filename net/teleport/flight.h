@@ -72,9 +72,9 @@ void flight_add_phase(struct flight *f, const char *name, bool on_target, bool i
                       uint64_t end_ns);
 
 /*
- * How long the guest stood still: from its last exit on the source, or the pause if it slept, to its first entry, on the target if it moved, here if it was
- * kept. False: it did not stand still, or nobody measured it (it moved out of doubt and the target's times were lost, or the
- * clocks moved so that it would be negative).
+ * How long the guest stood still: from its last exit on the source, or the pause if it slept, to its first entry, on the
+ * target if it moved, here if it was kept. False: it did not stand still, or nobody measured it (it moved out of doubt and
+ * the target's times were lost, or the clocks moved so that it would be negative).
  */
 bool flight_downtime_ns(const struct flight *f, uint64_t *ns);
 

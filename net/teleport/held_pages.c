@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define PROBES 4u
-#define GOLDEN_RATIO 0x9e3779b97f4a7c15ULL  /* 2^64 / 1.618: neighbours go far apart (Knuth, The Art of Computer Programming, 6.4) */
+#define GOLDEN_RATIO 0x9e3779b97f4a7c15ULL  /* 2^64 / 1.618: neighbours go far apart (Knuth, TAOCP, 6.4) */
 #define NOWHERE HELD_PAGES_MAX
 
 static uint32_t first_slot(uint64_t frame)

@@ -4,7 +4,7 @@
 #include "kernel/lib/util.h"
 #include "net/teleport/wire.h"
 
-/* A round that leaves more than 9/10 of the least that was left so far makes no progress; after three of them, rounds have stalled. */
+/* A round that leaves more than 9/10 of the least that was left so far makes no progress; after three of them, it has stalled. */
 #define PROGRESS_NUMERATOR 9
 #define PROGRESS_DENOMINATOR 10
 #define STALLED_ROUNDS 3

@@ -231,7 +231,11 @@ void power_off(void) { powered_off = true; }
 enum err net_wait_up(uint64_t deadline) { (void)deadline; return OK; }
 uint32_t net_address(void) { return 0x0f02000a; }
 void net_get_stats(struct net_stats *out) { *out = (struct net_stats){ .driver = "fake", .rx_frames = 3 }; }
-void switch_port_get_stats(struct switch_port *port, struct switch_port_stats *out) { (void)port; *out = (struct switch_port_stats){ 0 }; }
+void switch_port_get_stats(struct switch_port *port, struct switch_port_stats *out)
+{
+    (void)port;
+    *out = (struct switch_port_stats){ 0 };
+}
 uint32_t stream_live_count(void) { return 1; }
 size_t stream_unacknowledged(const struct stream *stream) { (void)stream; return backlog; }
 enum err stream_drain(struct stream *stream, uint64_t deadline) { (void)stream; (void)deadline; return OK; }

@@ -90,8 +90,14 @@ static inline void describe(unsigned queue, unsigned index, uint64_t address, ui
 }
 
 static inline void offer(unsigned queue, uint16_t head) { guest_dma_offer(&device.queues[queue], head); }
-static inline uint32_t kick(unsigned queue) { return virtio_pci_write(&device, &world, VIRTIO_PCI_NOTIFY + 4 * queue, 2, 0xdead); }
+static inline uint32_t kick(unsigned queue)
+{
+    return virtio_pci_write(&device, &world, VIRTIO_PCI_NOTIFY + 4 * queue, 2, 0xdead);
+}
 static inline uint16_t used_index(unsigned queue) { return guest_dma_word(RING(queue) + 0x2002); }
-static inline uint32_t used_length(unsigned queue, unsigned entry) { return guest_dma_long(RING(queue) + 0x2004 + 8 * entry + 4); }
+static inline uint32_t used_length(unsigned queue, unsigned entry)
+{
+    return guest_dma_long(RING(queue) + 0x2004 + 8 * entry + 4);
+}
 
 #endif

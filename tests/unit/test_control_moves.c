@@ -63,7 +63,8 @@ static void test_console(void **state)
     expect("console clock position=7 input=\"go\\n\"", "{\"ok\":true,\"position\":7,\"gone\":false}\n");
     assert_string_equal(guest_input, "go\n");
     taken_by_guest = 0;
-    expect("console clock input=abc", "{\"ok\":false,\"code\":\"timed out\",\"error\":\"clock took only 0 of 3 bytes of input\"}\n");
+    expect("console clock input=abc",
+           "{\"ok\":false,\"code\":\"timed out\",\"error\":\"clock took only 0 of 3 bytes of input\"}\n");
     expect("console x", "\"code\":\"not found\"");
     expect("console clock raw", "\"code\":\"not supported\"");
 }
@@ -132,8 +133,9 @@ static void test_attached_console_follows(void **state)
     start_clock();                          /* the one over there keeps its MAC */
     assert_memory_not_equal(vm_find("clock")->config.mac, departures[0].mac, GUEST_MAC_BYTES);
     expect("stop clock", "\"ok\":true");
-    expect("console clock", "{\"ok\":false,\"code\":\"not found\",\"error\":\"clock is not on this pod any more: it went to pod-b\","
-                            "\"moved\":{\"pod\":\"pod-b\",\"address\":\"10.0.2.3\",\"control_port\":7000}}\n");
+    expect("console clock",
+           "{\"ok\":false,\"code\":\"not found\",\"error\":\"clock is not on this pod any more: it went to pod-b\","
+           "\"moved\":{\"pod\":\"pod-b\",\"address\":\"10.0.2.3\",\"control_port\":7000}}\n");
 }
 
 int main(void)

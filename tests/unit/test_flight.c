@@ -134,7 +134,8 @@ static void the_largest_record_fits(void **state)
     struct flight f = sample();
     f.round_count = FLIGHT_ROUNDS_MAX;
     for (uint32_t i = 0; i < FLIGHT_ROUNDS_MAX; i++)
-        f.rounds[i] = (struct flight_round){ { 1ULL << 30, 1ULL << 50, 1ULL << 40, 1ULL << 30 }, 1ULL << 30, 1ULL << 50, 1ULL << 50 };
+        f.rounds[i] = (struct flight_round){ { 1ULL << 30, 1ULL << 50, 1ULL << 40, 1ULL << 30 },
+                                             1ULL << 30, 1ULL << 50, 1ULL << 50 };
     for (int i = 0; i < FLIGHT_PHASES_MAX; i++)
         flight_add_phase(&f, "a long phase name", false, false, 1ULL << 50, 1ULL << 50);
     json_of(&f);

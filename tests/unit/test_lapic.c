@@ -1,4 +1,5 @@
-/* The local APIC's registers as MSRs, and its modes: each rule of the manual quoted (SDM Vol. 3A, chapter 11) and then broken bit by bit. */
+/* The local APIC's registers as MSRs, and its modes: each rule of the manual (SDM Vol. 3A, chapter 11) quoted, and then broken
+   bit by bit. */
 #include "tests/fakes/lapic_bench.h"
 
 /* 11.4.7.3 "Local APIC State After an INIT Reset": LVTs masked, SVR FFh, all else 0. */

@@ -332,8 +332,8 @@ int main(void)
         T(test_reset), T(test_transmit), T(test_receive_in_order), T(test_full_line_takes_no_more),
         T(test_clearing_the_fifo_loses_no_more), T(test_dlab),
         T(test_writable_bits), T(test_fifo_control), T(test_interrupt_identification),
-        T(test_thr_interrupt_after_a_write), T(test_interrupt_gate), T(test_loopback), T(test_loopback_modem_lines), T(test_any_sequence),
-        T(test_state_round_trip), T(test_state_refused),
+        T(test_thr_interrupt_after_a_write), T(test_interrupt_gate), T(test_loopback), T(test_loopback_modem_lines),
+        T(test_any_sequence), T(test_state_round_trip), T(test_state_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,8 @@
  * its first bytes are overwritten by a jump to the one below. A right one is left alone.
  *
  * With TELEPOD_IDIV_CHECK in the environment Bochs only says "idiv: right" or "idiv: mended", then "smp: " and
- * "virtual interrupts: " with the verdicts of the other mends, and ends with status 0. A Bochs that does not export the function cannot be asked, and says nothing of the kind.
+ * "virtual interrupts: " with the verdicts of the other mends, and ends with status 0. A Bochs that does not export the
+ * function cannot be asked, and says nothing of the kind.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

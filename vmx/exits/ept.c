@@ -45,7 +45,8 @@ enum exit_action exit_ept_violation(struct vcpu *vcpu)
     }
     vcpu_stop_guest(vcpu, "%s 0x%llx outside its %llu MiB%s, RIP 0x%llx", access_name(qualification),
                     (unsigned long long)gpa, (unsigned long long)vcpu->vm->memory.size / MIB,
-                    vcpu->event.info ? ", to deliver an event" : qualification & EPT_VIOLATION_FETCH ? "" : ", by its page tables",
+                    vcpu->event.info ? ", to deliver an event" :
+                    qualification & EPT_VIOLATION_FETCH ? "" : ", by its page tables",
                     (unsigned long long)vmcs_read(GUEST_RIP));
     return EXIT_LEAVE;
 }

@@ -185,7 +185,8 @@ bool virtqueue_copy_from(const struct virtqueue_chain *chain, const struct dma *
     return size == 0;
 }
 
-bool virtqueue_copy_to(const struct virtqueue_chain *chain, const struct dma *dma, uint32_t offset, const void *from, uint32_t size)
+bool virtqueue_copy_to(const struct virtqueue_chain *chain, const struct dma *dma, uint32_t offset, const void *from,
+                       uint32_t size)
 {
     const uint8_t *bytes = from;
 

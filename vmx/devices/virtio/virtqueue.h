@@ -75,6 +75,7 @@ bool virtqueue_wants_interrupt(const struct virtqueue *queue, const struct dma *
  * RAM; then some of it may have been copied.
  */
 bool virtqueue_copy_from(const struct virtqueue_chain *chain, const struct dma *dma, uint32_t offset, void *to, uint32_t size);
-bool virtqueue_copy_to(const struct virtqueue_chain *chain, const struct dma *dma, uint32_t offset, const void *from, uint32_t size);
+bool virtqueue_copy_to(const struct virtqueue_chain *chain, const struct dma *dma, uint32_t offset, const void *from,
+                       uint32_t size);
 
 #endif
