@@ -1,5 +1,5 @@
 """Boots of machines that differ: other processors, and volumes with something wrong on them."""
-from tools.lab import oracle, places, run_qemu
+from tools.lab import linux, oracle, places, run_qemu
 from tools.lab.bochs import BochsMachine
 from tools.lab.errors import expect, expect_equal
 from tools.lab.settings import Guest, Machine, Pod
@@ -26,10 +26,14 @@ def older_cpu():
 
 
 def haswell():
-    with boot("haswell", FAST.but(model="corei7_haswell_4770"),
-              Pod("pod-h", [Guest("hello"), Guest("clock", cmdline="hz=100 count=100", console="com2")])) as pod:
+    """Neither TSC scaling nor PML; APICs in software as well, and a Linux that uses their own timers, not the TSC's."""
+    linux.built()
+    guests = [Guest("hello"), Guest("clock", cmdline="hz=100 count=100", console="com2"),
+              linux.guest(cmdline=f"{linux.QUICK} nox2apic lapic=notscdeadline", devices="net", vcpus=2)]
+    with boot("haswell", FAST.but(model="corei7_haswell_4770"), Pod("pod-h", guests, more="apicv = no\n")) as pod:
         pod.ready()
         expect("TSC scaling" not in pod.log.text(), "haswell has no TSC scaling")
+        expect("APICs in software" in pod.log.text(), "apicv = no changes nothing")
         start = pod.log.position
         pod.control.must("start hello")
         pod.wait_log(r"\[hello\] hello: halt", 10, start)
@@ -37,6 +41,13 @@ def haswell():
         pod.control.must("start clock")
         pod.com2.log.wait_for("clock: pass", 15, start, pod.alive)
         expect_equal(oracle.check_clock(pod.com2.log.text(start)), 100, "ticks")
+        pod.control.must("stop clock")
+        start = pod.com2.log.position
+        pod.control.must("start linux")
+        shell = linux.Shell(pod, "linux", start)
+        shell.wait()
+        expect_equal(linux.timers(shell), ["lapic", "lapic"], "timers of Linux")
+        linux.check_complaints(shell)
 
 
 def two_cpus():

@@ -95,7 +95,7 @@ TESTS = [
     on_linux("all virtio devices, by their pins", virtio.linux_drivers("pci=nomsi", "IO-APIC"), 120),
     on_linux("memtest86+ tests its memory", linux.memtest, 90),
     Test("boot/an older CPU without what guests need", boots.older_cpu, 60),
-    Test("boot/haswell, without TSC scaling and PML", boots.haswell, 60),
+    Test("boot/haswell, without TSC scaling and PML", boots.haswell, 120),
     Test("boot/two CPUs", boots.two_cpus, 60),
     Test("boot/guests of several vCPUs", boots.several_vcpus, 150),
     Test("boot/QEMU with e1000", boots.in_qemu("e1000"), 90),

@@ -94,7 +94,7 @@ def linux_drivers(words, interrupts):
     def test(fixture):
         start = fixture.pod.com2.log.position
         fixture.pod.control.must(f"start drivers image={linux.KERNEL} initrd={linux.INITRD} memory=96M console=com2 disk_size=16M "
-                                 f"devices=net,block,console,entropy cmdline=\"{linux.CONSOLE} quiet {words}\"")
+                                 f"devices=net,block,console,entropy cmdline=\"{linux.CONSOLE} {linux.QUICK} {words}\"")
         try:
             shell = linux.Shell(fixture.pod, "drivers", start)
             shell.wait()

@@ -216,7 +216,8 @@ def linux_from_nothing(pods: EmptyPods):
         done = subprocess.run([places.TELEPOD, f"127.0.0.1:{pods.a.control_port}", "upload", places.LINUX / name],
                               capture_output=True, timeout=patient(90), check=False)
         expect_equal(done.returncode, 0, f"status of the upload of {name}, which said {done.stderr!r}")
-    pods.a.control.must(f"start linux image={linux.KERNEL} initrd={linux.INITRD} memory=96M cmdline=\"{linux.CONSOLE} quiet\"", 60)
+    pods.a.control.must(f"start linux image={linux.KERNEL} initrd={linux.INITRD} memory=96M "
+                        f"cmdline=\"{linux.CONSOLE} {linux.QUICK}\"", 60)
     console = Attached(pods, pods.a, "linux")
     console.wait("the shell", lambda: linux.PROMPT.encode() in console.bytes, linux.BOOT_SECONDS)
     shell("echo $((6 * 7)) on a", "\n42 on a")

@@ -31,7 +31,7 @@ class LinuxPods(LanPods):
 
     def make_guests(self):
         linux.built()
-        return [linux.guest(cmdline="quiet work=probes", devices="net", memory="96M")]
+        return [linux.guest(cmdline=f"{linux.QUICK} work=probes", devices="net", memory="96M")]
 
 
 class Session(threading.Thread):

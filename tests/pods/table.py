@@ -1,5 +1,6 @@
 """The two-pod tests: what they are called, which pair they want, how long they may take."""
-from tests.pods import cold, console, failures, hostile, intruders, lan, lan_linux, machines, memtest, moves, others, smp_linux, story, virtio
+from tests.pods import (apics, cold, console, failures, hostile, intruders, lan, lan_linux, machines, memtest, moves, others,
+                        smp_linux, story, virtio)
 from tests.pods.lan_pods import LanPods
 from tests.pods.two_pods import TwoPods
 from tools.lab import wire
@@ -84,7 +85,11 @@ TESTS = [
     pair("a guest on the second CPU", moves.second_cpu, 120, others.TwoCpus),
     pair("two vCPUs on two CPUs", moves.several_vcpus(2), 120, others.TwoCpus),
     pair("four vCPUs on two CPUs", moves.several_vcpus(4), 120, others.TwoCpus),
+    pair("Linux, its APICs in software and in hardware", apics.linux_from_software, 300, apics.HardwareAndSoftware),
+    pair("two vCPUs, their APICs in hardware and in software", moves.several_vcpus(2), 120, apics.HardwareAndSoftware),
+    pair("a clock, its APIC in hardware and in software", moves.clock, 60, apics.HardwareAndSoftware),
     pair("Linux with two vCPUs under stress-ng", smp_linux.under_stress, 400, smp_linux.LinuxOnTwoCpus),
+    pair("Linux with four vCPUs on two CPUs", smp_linux.four_on_two, 300, smp_linux.LinuxOnTwoCpus),
     Test("run/clock", story.told("clock", [], 60), 70, story.OneStory),
     Test("run/linux", story.told("linux", ["its shell on pod-b answers 'uname -sr"], 180), 200, story.OneStory),
 ]

@@ -10,6 +10,12 @@ CONSOLE = "console=ttyS0,115200"
 REACHED = r"guest: shell at tick (\d+) start (\d+)\n"
 PROMPT = "guest# "
 BOOT_SECONDS = 120
+# Half of the kernel's boot is the self-test of its cryptography: left out where a boot is not what is measured.
+QUICK = "quiet cryptomgr.notests"
+# What a kernel says when a processor did not answer, or a clock was wrong; for grep -E in the guest.
+COMPLAINTS = ("rcu.*stall|soft lockup|hard LOCKUP|BUG|Oops|Call Trace|clocksource.*unstable|TSC.*unstable|not responding|"
+              "failed to come|do_IRQ|No irq handler|unexpected IRQ|[Gg]eneral protection|segfault|stress-ng: fail")
+COUNTS = re.compile(r" *(\w+):((?: +\d+)+) *(.*)")
 # A line of the workload (guests/linux/workload.c). The console is the shell's too: its prompt, or the echo of what is being
 # typed, may stand on the same line before it and behind it.
 REPORT = re.compile(r"workload: (\d+) written (\d+) checked (\d+) wrong (\d+) tsc (\d+) mono_us (\d+) gap_us (\d+) "
@@ -70,6 +76,23 @@ class Shell:
         lines = text.split(f"{mark} begins\n", 1)[-1].rsplit(found[0], 1)[0].split("\n")
         expect(found[1] == "0", f"{command!r} in the guest ended with {found[1]}: {text[-400:]!r}")
         return "\n".join(line for line in lines if not re.search("workload: |^guest: ", line))
+
+
+def interrupts(shell, rows):
+    """The rows of /proc/interrupts that match `rows`, by name: ([a count each processor], description)."""
+    lines = shell.run(f"grep -E '{rows}' /proc/interrupts", 60).split("\n")
+    return {found[1]: ([int(count) for count in found[2].split()], found[3]) for line in lines if (found := COUNTS.match(line))}
+
+
+def timers(shell):
+    """What each processor has chosen for its timer."""
+    return shell.run("cat /sys/devices/system/clockevents/clockevent*/current_device").split()
+
+
+def check_complaints(shell):
+    """The kernel has found its processors and its clocks right."""
+    lines = shell.run(f"dmesg | grep -E '{COMPLAINTS}' | head -n 20", 60).strip()
+    expect(not lines, f"the kernel complains:\n{lines}")
 
 
 def reports(text):
