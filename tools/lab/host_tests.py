@@ -28,7 +28,7 @@ DEPTHS = {
     "fuzz_mmio": ["mmio_execute", "subtract", "add", "logic"],
     "fuzz_platform": ["pit_write", "set_next_edge", "rtc_write", "next_alarm", "acpi_pm_write", "fw_cfg_read", "pci_bar_find",
                       "pci_msix_next", "uart_read", "pic_acknowledge", "ioapic_eoi", "mtrr_write"],
-    "fuzz_state": ["state_parts_encode"],
+    "fuzz_state": ["state_write", "unsqueeze"],
     "fuzz_switch": ["switch_table_decide", "switch_addresses_contest"],
     "fuzz_target": ["incoming_apply", "on_audit", "on_ping", "tell_status", "incoming_supersede"],
     "fuzz_virtio": ["finish", "transmit", "virtio_console_receive", "virtio_net_receive", "virtio_reset", "virtio_break"],
