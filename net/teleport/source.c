@@ -140,7 +140,6 @@ static enum err measure_clock(struct source *s)
 static enum err pause_guest(struct source *s)
 {
     struct vm *vm = s->vm;
-
     if (vm->state == VM_RUNNING) {
         enum err e = vm_pause(vm);
         if (e)
@@ -172,7 +171,7 @@ enum err source_send_state(struct source *s)
     uint64_t bytes = s->channel.bytes_sent;
     enum err e = vm_state_capture(s->vm, s->room);
     if (e)
-        source_fault(s, e, "the guest's processor and device state could not be saved");
+        source_fault(s, e, "the guest ended by itself during the teleport");
     for (size_t size = 1; !e && size; ) {
         size = vm_state_write(s->room, s->state_record, STATE_RECORD_MAX);
         e = size ? channel_send(&s->channel, RECORD_STATE, s->state_record, (uint32_t)size) : OK;
