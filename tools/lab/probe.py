@@ -22,6 +22,7 @@ class Answer:
     gap_begin: int          # TSC: the longest time since the last answer for which the guest was not there
     gap_end: int
     answers: int            # ever given
+    program_us: int         # the longest time for which its program did not run; 0: it has no other
 
 
 def answers(frames):
@@ -30,9 +31,9 @@ def answers(frames):
         udp = frame.udp()
         if not udp or udp[1] != PORT or len(udp[4]) < FORMAT.size:
             continue
-        magic, number, _, _, tsc, hz, begin, end, count = FORMAT.unpack(udp[4][:FORMAT.size])
+        magic, number, _, program_us, tsc, hz, begin, end, count = FORMAT.unpack(udp[4][:FORMAT.size])
         if magic == MAGIC:
-            found.append(Answer(frame.when, frame.port, number, tsc, hz, begin, end, count))
+            found.append(Answer(frame.when, frame.port, number, tsc, hz, begin, end, count, program_us))
     return found
 
 
