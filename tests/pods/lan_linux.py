@@ -11,10 +11,11 @@ from tests.pods.lan_pods import LanPods
 from tools.lab import children, linux, witness
 from tools.lab.errors import Failure, expect, expect_equal
 from tools.lab.observer import TYPE_IPV4
+from tools.lab.patience import deadline
 from tools.lab.probe import Prober
 from tools.lab.settings import Machine
 
-MOVES = 10
+MOVES, MOVES_MOST = 10, 13
 LINES_PORT = 7
 PROTOCOL_TCP, TCP_RST = 6, 0x04
 LINE_SECONDS = 30           # for an answer, downtime and retransmissions included
@@ -103,11 +104,11 @@ class Download:
 
 def both_go_on(session, download, after, seconds=LINE_SECONDS):
     """The session and the download, each alive and further than it was: a connection that hangs is none that survived."""
-    lines, size, deadline = session.lines, download.here(), time.monotonic() + seconds
+    lines, size, end = session.lines, download.here(), deadline(seconds)
     while session.lines <= lines or download.here() <= size:
         expect(not session.wrong, f"{after}, the TCP session: {session.wrong}")
         expect(not download.ended(), f"{after}: curl has ended")
-        expect(time.monotonic() < deadline, f"{after}, within {seconds} s: {session.lines - lines} lines of the session, "
+        expect(time.monotonic() < end, f"{after}, within {seconds} s: {session.lines - lines} lines of the session, "
                f"{download.here() - size} bytes downloaded")
         time.sleep(0.1)
 
@@ -127,39 +128,68 @@ def boot(pods):
     return found[1]
 
 
-def ten_times(pods: LinuxPods):
-    """ping, a slow download and an interactive session, across ten moves. The three witnesses of each are printed; the limit of
-    their disagreement is held by a guest that has nothing else to do (lan.witnesses): here, download, session and timers take
-    the processor from the program that watches time."""
+class Traffic:
+    """What a host does with the guest meanwhile: ping, an interactive session, a slow download. end() is hard: no reset, no byte
+    wrong, everything got further."""
+
+    def __init__(self, pods, address):
+        self._pods = pods
+        self._pinger = pods.lan.spawn(["ping", "-n", "-q", "-i", PING_INTERVAL, address], stdout=-1, stderr=-1)
+        self.session, self.download = Session(pods, address), Download(pods, address)
+        self.session.start()
+        self._resets = 0
+
+    def goes_on(self, after):
+        """To be asked after each move, before the observer forgets."""
+        self._resets += len(resets(self._pods.observer.frames()))
+        both_go_on(self.session, self.download, after)
+
+    def end(self, pod):
+        self.session.end()
+        self._pinger.send_signal(signal.SIGINT)
+        said = self._pinger.communicate(timeout=10)[0].decode()
+        children.stop(self._pinger)
+        print(f"session: {self.session.lines} lines, the slowest {self.session.slowest * 1000:.0f} ms; ping: "
+              + "; ".join(line for line in said.split("\n") if "packets" in line or "rtt" in line), flush=True)
+        expect_equal(self._resets, 0, "TCP resets on the LAN")
+        sent, received = map(int, re.search(r"(\d+) packets transmitted, (\d+) received", said).groups())
+        expect(received > 0.8 * sent, f"{sent} pings, {received} answers")
+        linux.type_text(pod, "linux", "touch /tmp/enough\n")
+        there = self.download.here()
+        count = self.download.check()
+        expect(count * DOWNLOAD_LINE >= there > 0, f"{there} bytes had come, and {count} lines were checked")
+        print(f"download: {count} lines, all right", flush=True)
+
+
+def testimonies(pods: LinuxPods, enough):
+    """Moves to and fro beside that traffic until enough(moves made, moves that count); [Testimony] of those that count."""
     address = boot(pods)
     expect_equal(pods.ping(address), 5, "answers to five pings")
-    pinger = pods.lan.spawn(["ping", "-n", "-q", "-i", PING_INTERVAL, address], stdout=-1, stderr=-1)
-    session, download = Session(pods, address), Download(pods, address)
-    session.start()
-    source, reset_count = pods.a, 0
+    traffic = Traffic(pods, address)
+    source, made, found = pods.a, 0, []
     print(witness.HEADER, flush=True)
     with Prober(pods.lan, address, PROBE_INTERVAL):
-        for number in range(MOVES):
+        while not enough(made, len(found)):
             pods.observer.forget()
-            lines, size = session.lines, download.here()
-            testimony, unsteady = lan.one_move(pods, "linux", source)
+            lines, size = traffic.session.lines, traffic.download.here()
+            testimony, doubts = lan.one_move(pods, "linux", source)
             source = pods.other(source)
-            reset_count += len(resets(pods.observer.frames()))
-            both_go_on(session, download, f"after move {number + 1}")
-            print(f"{testimony.line()}, meanwhile {session.lines - lines} lines, {download.here() - size} bytes"
-                  + (f"; does not count: {unsteady}" if unsteady else ""), flush=True)
-    session.end()
-    pinger.send_signal(signal.SIGINT)
-    said = pinger.communicate(timeout=10)[0].decode()
-    children.stop(pinger)
-    print(f"session: {session.lines} lines, the slowest {session.slowest * 1000:.0f} ms; ping: "
-          + "; ".join(line for line in said.split("\n") if "packets" in line or "rtt" in line), flush=True)
-    expect_equal(reset_count, 0, "TCP resets on the LAN")
-    sent, received = map(int, re.search(r"(\d+) packets transmitted, (\d+) received", said).groups())
-    expect(received > 0.8 * sent, f"{sent} pings, {received} answers")
-    linux.type_text(source, "linux", "touch /tmp/enough\n")
-    there = download.here()
-    count = download.check()
-    expect(count * DOWNLOAD_LINE >= there > 0, f"{there} bytes had come, and {count} lines were checked")
-    print(f"download: {count} lines, all right", flush=True)
+            made += 1
+            traffic.goes_on(f"after move {made}")
+            print(f"{testimony.line()}, meanwhile {traffic.session.lines - lines} lines, {traffic.download.here() - size} bytes"
+                  + (f"; does not count: {doubts}" if doubts else ""), flush=True)
+            if not doubts:
+                found.append(testimony)
+    traffic.end(source)
     pods.clear()
+    return found
+
+
+def ten_times(pods: LinuxPods):
+    """Ten moves; a few more if the host was too busy for the times of these to mean anything. Connections are judged in any
+    case, the three witnesses wherever what was measured of them leaves no doubt (lan.doubts)."""
+    found = testimonies(pods, lambda made, counted: made >= MOVES and counted >= lan.MOVES_LEAST or made >= MOVES_MOST)
+    if found:
+        lan.must_agree(found)
+    if len(found) < lan.MOVES_LEAST:
+        print(f"the host does not keep up with the machines: only {len(found)} moves can be counted", flush=True)

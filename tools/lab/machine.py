@@ -99,6 +99,11 @@ class BaseMachine:
     def alive(self):
         return self._child is not None and self._child.poll() is None
 
+    @property
+    def process_id(self):
+        """The emulator's."""
+        return self._child.pid
+
     def kill(self):
         """A power cut."""
         if self._child:

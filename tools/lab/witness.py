@@ -2,8 +2,9 @@
 
   pods      the flight record: from the pause on the source to the first entry on the target, by the pods' TSCs, whose offset
             they measured in-band;
-  guest     its own longest gap between two reads of its TSC that follow each other, from its last answer before to its first
-            answer after the move;
+  guest     the longest gap between two instants that follow each other of its own TSC, from its last answer before to its first
+            answer after the move: between reads by a program that does nothing else (net_echo), or, in Linux, where programs
+            wait for each other, between timer interrupts;
   outside   the observer's kernel clock, between an answer that came through the source's port and one through the target's.
 
 An observer cannot see the guest stop: he sees the last answer before it and the first one after it, with the guest running
@@ -19,9 +20,11 @@ from dataclasses import dataclass
 from .errors import Failure
 
 WINDOW_NS = 150_000_000
-SLACK_US = 1000             # between the gap and the answers next to it, which the guest gave a moment earlier or later
+SLACK_US = 2000             # between the gap and the answers next to it, which the guest gave a moment earlier or later
 LIMIT_US = 5000
 LIMIT_SHARE = 0.05
+# A witness whose own error may be larger than this, by what was measured of it, cannot speak against the others.
+DOUBT_US = 2000
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,10 @@ class Testimony:
     lost: int               # questions without an answer
     drift_us: float         # how far the fastest answers of a quiet time scatter: the observer's own error
     elsewhere_us: float     # the guest's longest gap besides: while it was copied, or began to run on the target
+    program_us: float       # the longest time for which a program of the guest's that wants to run did not; 0: not told
+    window: tuple           # from when to when the observer listened: nanoseconds of his clock
+    unheard: int            # answers that the guest gave in between, and nobody heard: the gap may have been in one of them
+    clocks_us: float        # how far off the pods' offset may be, by their own word
 
     @property
     def disagreement_us(self):
@@ -44,9 +51,10 @@ class Testimony:
         return max(LIMIT_US, LIMIT_SHARE * max(self.pods_us, self.guest_us, self.outside_us))
 
     def line(self):
+        program = f"; its own program was away for {self.program_us / 1000:.2f} ms" if self.program_us else ""
         return (f"{self.pods_us / 1000:8.2f} {self.guest_us / 1000:8.2f} {self.outside_us / 1000:8.2f} ms   disagree by "
                 f"{self.disagreement_us / 1000:6.2f} ms   (heard: {self.raw_us / 1000:7.2f} ms without an answer, {self.lost} "
-                f"lost; the guest's next longest gap: {self.elsewhere_us / 1000:.2f} ms)")
+                f"lost; the guest's next longest gap: {self.elsewhere_us / 1000:.2f} ms{program})")
 
 
 HEADER = "    pods    guest  outside"
@@ -117,4 +125,6 @@ def testify(flight, answers, questions, source, target):
                      raw_us=(after[0].when - before[-1].when) / 1000,
                      lost=sum(number not in heard for _, number in questions),
                      drift_us=max(scatter_us(near_before), scatter_us(near_after)),
-                     elsewhere_us=max((a.gap_end - a.gap_begin) * 1e6 / a.tsc_hz for a in (*before, *after) if a is not told))
+                     elsewhere_us=max((a.gap_end - a.gap_begin) * 1e6 / a.tsc_hz for a in (*before, *after) if a is not told),
+                     program_us=told.program_us, window=(i.when, j.when), unheard=after[0].answers - before[-1].answers - 1,
+                     clocks_us=flight["clock"]["offset_error_us"])
