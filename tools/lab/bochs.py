@@ -46,15 +46,19 @@ class BochsMachine(BaseMachine):
         BochsMachine._count += 1
         s = self.settings
         (self.directory / "bochs.log").unlink(missing_ok=True)
-        (self.directory / "rc").write_text(RC.format(
-            model=s.model, lacks=f", exclude_features={s.lacks}" if s.lacks else "", cpus=s.cpus, ips=s.ips, sync=s.sync, memory_mib=s.memory_mib, ovmf=places.OVMF,
-            share=places.BOCHS_SHARE, com1=self.com1.device, com2=self.com2.device,
-            mac=BochsMachine._count % 256,
-            lan=LAN.format(mac=BochsMachine._count % 256, tap=s.tap) if s.tap else ""))
+        lan = LAN.format(mac=BochsMachine._count % 256, tap=s.tap) if s.tap else ""
+        (self.directory / "rc").write_text(self.rc(BochsMachine._count % 256, lan))
         (self.directory / "slirp.conf").write_text(SLIRP.format(
             control=self.control_port, control_inside=CONTROL_PORT, teleport=self.teleport_port,
             teleport_inside=TELEPORT_PORT))
         return [places.BOCHS, "-q", "-unlock", "-f", "rc"]
+
+    def rc(self, mac, lan):
+        """The configuration, with a number for its network cards' addresses and the line of a second card."""
+        s = self.settings
+        return RC.format(model=s.model, lacks=f", exclude_features={s.lacks}" if s.lacks else "", cpus=s.cpus, ips=s.ips,
+                         sync=s.sync, memory_mib=s.memory_mib, ovmf=places.OVMF, share=places.BOCHS_SHARE,
+                         com1=self.com1.device, com2=self.com2.device, mac=mac, lan=lan)
 
     def after_spawn(self):
         # vvfat's question at the end: nothing is to be written back.

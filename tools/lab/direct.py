@@ -2,7 +2,7 @@
 import shutil
 
 from . import children, linux, places
-from .bochs import RC, BochsMachine
+from .bochs import BochsMachine
 from .settings import Machine, Pod
 
 DIRECT = places.LINUX / "direct.efi"
@@ -31,10 +31,7 @@ class DirectMachine(BochsMachine):
         (self.directory / "msrs").write_text(MSRS)
 
     def command(self):
-        s = self.settings
-        text = RC.format(model=s.model, cpus=s.cpus, ips=s.ips, sync=s.sync, memory_mib=s.memory_mib, ovmf=places.OVMF,
-                         share=places.BOCHS_SHARE, com1=self.com1.device, com2=self.com2.device, mac=1, lan="")
-        lines = [line + ', msrs="msrs"' if line.startswith("cpu:") else line for line in text.split("\n")
+        lines = [line + ', msrs="msrs"' if line.startswith("cpu:") else line for line in self.rc(mac=1, lan="").split("\n")
                  if not line.startswith("e1000:")]
         (self.directory / "rc").write_text("\n".join(lines).replace("e1000=1", "e1000=0"))
         return [places.BOCHS, "-q", "-unlock", "-f", "rc"]
