@@ -94,9 +94,10 @@ static void write_all(const char *text, size_t size, bool lossy)
         spinlock_acquire(&lock);
     for (size_t i = 0; debug_port && i < size; i++)
         outb(DEBUG_PORT, (uint8_t)text[i]);
-    if (!lossy || uart_room(&com1) >= LOG_RING_SIZE / 2)
+    if (!lossy || uart_room(&com1) >= LOG_RING_SIZE / 2) {
         serial_write(text, size);
-    framebuffer_write(text, size);
+        framebuffer_write(text, size); /* it has no buffer: a line that scrolls it is a million stores */
+    }
     if (!panicked)
         spinlock_release(&lock);
 }

@@ -14,7 +14,7 @@
 void console_early_init(void);                                    /* serial and 0xE9; before memory is up */
 void console_framebuffer_init(const struct boot_framebuffer *);   /* once the direct map is there */
 void console_write(const char *text, size_t size);                /* to all log consoles */
-/* The same, but never waits: COM1 gets it only while half of its ring is free. A guest may print faster than a serial line. */
+/* The same, but never waits: COM1 and the screen get it only while half of COM1's ring is free. A guest may print faster. */
 void console_write_lossy(const char *text, size_t size);
 
 /* COM1 input, interrupt-driven: bytes that came since the last call. `waiter` is woken when input arrives. */

@@ -1,6 +1,6 @@
 /*
  * Guarantees: a message is one whole line in the ring and on the consoles, whatever other CPUs log at the same time; it
- * is cut at LINE_MAX and never lost (but for log_lossy, on COM1). The ring keeps the last RING_SIZE bytes.
+ * is cut at LINE_MAX and never lost (but for log_lossy, on COM1 and the screen). The ring keeps the last RING_SIZE bytes.
  */
 #include "kernel/log.h"
 #include <stdarg.h>

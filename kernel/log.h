@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 void log_info(const char *room, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* What a guest makes us say, as often as it likes: never waits for a serial line that is busy, which then lacks the message. */
+/* What a guest makes us say, as often as it likes: never waits. A busy serial line then lacks it, and so does the screen. */
 void log_lossy(const char *room, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void log_error(const char *room, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

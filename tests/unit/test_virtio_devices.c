@@ -201,6 +201,43 @@ static void test_console(void **state)
     assert_int_equal(used_index(1), 2);
 }
 
+/* Lines go to the pod's log and its screen: however many a chain has, and however it is cut, few of them come in one turn. */
+static void test_console_lines(void **state)
+{
+    const uint32_t size = 512, at_most = 3;
+    uint32_t ends = 0;
+
+    (void)state;
+    bring_up(VIRTIO_CONSOLE);
+    for (uint32_t i = 0; i < size; i++)
+        guest_dma_ram[BUFFER + i] = i % 2 ? '\n' : 'a';
+    describe(1, 0, BUFFER, size, 0, 0);
+    offer(1, 0);
+    for (uint32_t more = kick(1), seen = 0; seen < size; more = virtio_run(&device, 1, &world)) {
+        uint32_t lines = 0;
+
+        assert_true(more || world_seen.output_size == size);
+        for (; seen < world_seen.output_size; seen++)
+            lines += world_seen.output[seen] == '\n';
+        assert_in_range(lines, 1, at_most);
+        ends += lines;
+    }
+    assert_int_equal(ends, size / 2);
+    assert_int_equal(used_index(1), 1);
+
+    memset(guest_dma_ram + BUFFER, 'a', size);   /* no line's end: the log makes one after some 120 bytes */
+    world_seen.output_size = 0;
+    describe(1, 0, BUFFER, 16, 0, 0);
+    for (unsigned i = 0; i < QUEUE_ENTRIES / 2; i++)
+        offer(1, 0);
+    assert_int_equal(kick(1), 0);                /* the driver's small pieces are not broken up ... */
+    describe(1, 0, BUFFER, size, 0, 0);
+    offer(1, 0);
+    world_seen.output_size = 0;
+    assert_int_not_equal(kick(1), 0);            /* ... but this is too much for a turn */
+    assert_in_range(world_seen.output_size, 1, at_most * 120);
+}
+
 /* Chains of nothing in the receive queue end with the queue. */
 static void test_console_empty_buffers(void **state)
 {
@@ -239,7 +276,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_net_transmit), cmocka_unit_test(test_net_receive), cmocka_unit_test(test_block),
         cmocka_unit_test(test_block_errors), cmocka_unit_test(test_block_long), cmocka_unit_test(test_block_progress),
-        cmocka_unit_test(test_console), cmocka_unit_test(test_console_empty_buffers), cmocka_unit_test(test_entropy),
+        cmocka_unit_test(test_console), cmocka_unit_test(test_console_lines), cmocka_unit_test(test_console_empty_buffers),
+        cmocka_unit_test(test_entropy),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,8 +12,9 @@ enum virtio_step {
 
 struct virtio_work {
     uint32_t written;      /* bytes written to the chain, counted from its start */
-    uint32_t bytes;        /* moved in this step, for the turn's cost */
+    uint32_t bytes;        /* moved in this step, for the turn's cost; what costs more than its copying says more */
 };
+#define VIRTIO_COST_BYTES_SHIFT 2   /* a quarter of an instruction a byte: two copies, checksums of others not counted */
 
 struct virtio_kind_table {
     const char *name;

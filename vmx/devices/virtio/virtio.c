@@ -8,7 +8,6 @@
 /* Prices of a turn, in instructions, roughly; measured with memory that is reached as vmx/vm_virtio.c does it. */
 #define COST_CHAIN 600u
 #define COST_DESCRIPTOR 150u
-#define COST_BYTES_SHIFT 2          /* a quarter an instruction a byte: two copies, checksums of others not counted */
 
 /* 4.1.4.5 "ISR status capability" */
 #define ISR_QUEUE 1
@@ -122,7 +121,7 @@ static bool serve_one(struct virtio_device *device, unsigned index, const struct
         return false;
     if (result == VIRTQUEUE_CHAIN && virtqueue_peek(queue, &world->dma, &chain) == VIRTQUEUE_CHAIN) {
         step = virtio_kind_of(device)->serve[index](device, &chain, world, &work);
-        *cost += COST_CHAIN + chain.descriptors * COST_DESCRIPTOR + (work.bytes >> COST_BYTES_SHIFT);
+        *cost += COST_CHAIN + chain.descriptors * COST_DESCRIPTOR + (work.bytes >> VIRTIO_COST_BYTES_SHIFT);
     }
     if (step == VIRTIO_STEP_DONE) {
         *completed = virtqueue_complete(queue, &world->dma, &chain, work.written);
