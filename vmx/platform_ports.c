@@ -42,6 +42,7 @@ static uint64_t read_pit(struct vcpu *vcpu, uint64_t offset, unsigned size)
 static void write_pit(struct vcpu *vcpu, uint64_t offset, unsigned size, uint64_t value)
 {
     (void)size;
+    platform_advance(vcpu->vm, vm_machine_time(vcpu->vm)); /* an edge that is due comes before what the write changes */
     pit_write(&vcpu->vm->platform.pit, (unsigned)offset, (uint8_t)value, platform_time(vcpu->vm));
     vm_devices_changed(vcpu->vm);
 }

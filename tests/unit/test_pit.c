@@ -190,6 +190,33 @@ static void no_flood(void **state)
     assert_in_range(interrupts, 1000, PIT_INTERRUPTS_MAX / 10 + 1);
 }
 
+/* A guest that polls its timer, or uses the others, loses no interrupt: not one that is to come, and none that is due. */
+static void commands_that_move_no_edge(void **state)
+{
+    const unsigned commands[] = { 0x00, 0xc2, 0xe2, 0x40, 0xb0 };   /* latch, read back, latch of channel 1, mode of channel 2 */
+    unsigned interrupts = 0;
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
+        program(0, 2, 1000);
+        for (uint64_t ticks = 0; ticks < 10000; ticks += 40) {
+            pass(40);
+            wr(3, commands[i]);
+            wr(2, 7);
+            interrupts += pit_advance(&pit, now);
+        }
+    }
+    assert_int_equal(interrupts, 10 * ARRAY_SIZE(commands));
+    program(0, 0, 100);
+    pass(150);
+    wr(3, 0);
+    wr(0, 50);                          /* half of a new count: the old one goes on */
+    assert_true(pit_advance(&pit, now));
+    program(0, 0, 100);
+    pass(50);
+    wr(3, 0x34);                        /* a new mode that waits for its count */
+    assert_true(pit.next_edge == MACHINE_TIME_NEVER);
+}
+
 static void refresh_toggles(void **state)
 {
     unsigned changes = 0, last = pit_read_control(&pit, now) & 0x10;
@@ -231,7 +258,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup(name, setup)
     const struct CMUnitTest tests[] = {
         T(interrupt_on_terminal_count), T(rate_generator), T(square_wave), T(largest_count_and_bcd),
-        T(calibration_by_the_speaker), T(one_shot), T(strobe), T(latches), T(no_flood), T(refresh_toggles), T(anything),
+        T(calibration_by_the_speaker), T(one_shot), T(strobe), T(latches), T(no_flood),
+        T(commands_that_move_no_edge), T(refresh_toggles), T(anything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -122,17 +122,12 @@ static uint64_t next_rise(const struct pit_channel *c, struct machine_time time)
     return machine_time_after(c->start, rise, PIT_HZ, time.hz);
 }
 
-static void set_next_edge(struct pit *pit, struct machine_time time)
-{
-    uint64_t rise = next_rise(&pit->channel[0], time), soonest = time.now + time.hz / PIT_INTERRUPTS_MAX;
-    pit->next_edge = is_periodic(&pit->channel[0]) ? MAX(rise, soonest) : rise;
-}
-
 bool pit_advance(struct pit *pit, struct machine_time time)
 {
     if (time.now < pit->next_edge)
         return false;
-    set_next_edge(pit, time);
+    uint64_t rise = next_rise(&pit->channel[0], time), soonest = time.now + time.hz / PIT_INTERRUPTS_MAX;
+    pit->next_edge = is_periodic(&pit->channel[0]) ? MAX(rise, soonest) : rise;
     return true;
 }
 
@@ -147,8 +142,10 @@ static void load(struct pit_channel *c, uint16_t count, struct machine_time time
     c->counting = !is_triggered(c) && c->gate;
 }
 
-static void write_count(struct pit_channel *c, uint8_t value, struct machine_time time)
+/* True: it was the whole count, or the rest of it. */
+static bool write_count(struct pit_channel *c, uint8_t value, struct machine_time time)
 {
+    bool complete = c->access == ACCESS_LOW || c->access == ACCESS_HIGH || c->write_high;
     switch ((enum pit_access)c->access) {
     case ACCESS_LOW: load(c, value, time); break;
     case ACCESS_HIGH: load(c, (uint16_t)(value << 8), time); break;
@@ -161,6 +158,7 @@ static void write_count(struct pit_channel *c, uint8_t value, struct machine_tim
         c->write_high = !c->write_high;
         break;
     }
+    return complete;
 }
 
 static void latch_count(struct pit_channel *c, struct machine_time time)
@@ -207,15 +205,17 @@ static void write_control_word(struct pit *pit, uint8_t value, struct machine_ti
         latch_count(&pit->channel[CONTROL_CHANNEL(value)], time);
     else
         set_mode(&pit->channel[CONTROL_CHANNEL(value)], value);
+    if (!pit->channel[0].loaded)
+        pit->next_edge = MACHINE_TIME_NEVER;
 }
 
+/* Only a new mode or count of channel 0 moves its edge: one that is due, and not yet told, outlasts all else. */
 void pit_write(struct pit *pit, unsigned offset, uint8_t value, struct machine_time time)
 {
     if (offset == PORT_CONTROL)
         write_control_word(pit, value, time);
-    else if (offset < PIT_CHANNELS)
-        write_count(&pit->channel[offset], value, time);
-    set_next_edge(pit, time);
+    else if (offset < PIT_CHANNELS && write_count(&pit->channel[offset], value, time) && offset == 0)
+        pit->next_edge = next_rise(&pit->channel[0], time);
 }
 
 /* A latched count is read as the channel's access says; so is a running one. */

@@ -2,8 +2,8 @@
  * The interval timer of a PC: an Intel 8254 (data sheet 231164, "Mode Definitions") with its gate and speaker port, 61h. A
  * pure model: counts and outputs are computed from the machine's time when somebody looks, nothing ticks.
  *
- * Simplified where no software can rely on it: a new count takes effect at once in all modes, and interrupts are no closer
- * together than PIT_INTERRUPTS_MAX a second, so that a guest cannot drown in its own timer.
+ * Simplified where no software can rely on it: a new count takes effect at once in all modes, and interrupts of one count are no
+ * closer together than PIT_INTERRUPTS_MAX a second, so that a guest cannot drown in its own timer.
  */
 #ifndef TELEPOD_DEVICES_PIT_H
 #define TELEPOD_DEVICES_PIT_H
