@@ -146,9 +146,11 @@ void vm_end_vcpus(struct vm *vm)
     spinlock_release(&vm->device_lock);
     for (uint32_t i = 0; i < vm->vcpu_count; i++)
         vcpu_join(vm->vcpus[i]);
-    for (uint32_t i = 0; i < vm->vcpu_count; i++)
-        cpu_call(vm->vcpus[i]->cpu, destroy_vcpu, vm->vcpus[i]);
+    /* cpu_call() waits for another CPU: whoever looks at a halted machine meanwhile, to list it say, finds none of them. */
+    uint32_t count = vm->vcpu_count;
     vm->vcpu_count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        cpu_call(vm->vcpus[i]->cpu, destroy_vcpu, vm->vcpus[i]);
 }
 
 /* Undoes whatever part of the creation has happened. */
