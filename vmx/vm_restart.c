@@ -39,6 +39,7 @@ enum err vm_restart(struct vm *vm, const struct vm_files *files, char *why, size
     vm_virtio_end(vm);
     vm->virtio = (struct vm_virtio){ 0 };
     vm->platform_deadline = UINT64_MAX;
+    vm->pause_guest_tsc = 0; /* its TSC, and with it its wall clock, begins anew */
     vm->pic_output = false;
     e = zero_ram(vm);
     e = e ? e : vm_furnish(vm, &plan);

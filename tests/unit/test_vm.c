@@ -8,7 +8,10 @@
 #include <cmocka.h>
 
 #include "vmx/vm.c"
+#include "vmx/vm_restart.c"
 #include "vmx/vm_table.c"
+
+#define PAUSED_AT 123456u               /* the guest's TSC at its last pause */
 
 static struct cpu this_cpu;
 static struct vm *listed;
@@ -140,11 +143,25 @@ static void who_lists_it_meanwhile_finds_no_freed_vcpu(void **state)
     vm_release(vm);
 }
 
+static void a_restarted_guest_begins_at_time_zero(void **state)
+{
+    struct vm *vm = create();
+    const struct vm_files files = { 0 };
+    (void)state;
+    vm->state = VM_HALTED;
+    vm->pause_guest_tsc = PAUSED_AT;    /* an operator held it, once */
+    assert_int_equal(vm_restart(vm, &files, why, sizeof why), OK);
+    assert_int_equal(vm->state, VM_PAUSED);
+    assert_int_equal(vm->holds, 0);
+    assert_int_equal(clock_guest_tsc(&vm->clock, 0), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(who_lists_it_meanwhile_finds_no_freed_vcpu),
+        TEST(a_restarted_guest_begins_at_time_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
