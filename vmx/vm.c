@@ -58,6 +58,17 @@ static void choose_cpus(const struct guest_config *config, uint32_t out[VCPUS_MA
     }
 }
 
+static void say_what_is_missing(const struct guest_config *config, char *why, size_t why_size)
+{
+    char disk[48] = "", lack[80] = "others took it while it was made"; /* and have given it back meanwhile */
+    uint64_t missing = guest_memory_missing_mib(config->memory_bytes, config->disk_bytes);
+    if (config->disk_bytes)
+        snprintf(disk, sizeof disk, " and a disk of %llu MiB", (unsigned long long)(config->disk_bytes / MIB));
+    if (missing)
+        snprintf(lack, sizeof lack, "with its page tables, this pod lacks %llu MiB", (unsigned long long)missing);
+    snprintf(why, why_size, "it asks for %llu MiB of memory%s; %s", (unsigned long long)(config->memory_bytes / MIB), disk, lack);
+}
+
 static enum err check_config(const struct guest_config *config, char *why, size_t why_size)
 {
     if (!vmx_available()) {
@@ -72,13 +83,8 @@ static enum err check_config(const struct guest_config *config, char *why, size_
         snprintf(why, why_size, "it asks for CPU %u; this pod has %u", (unsigned)config->cpu, cpu_count());
         return ERR_INVALID;
     }
-    uint64_t missing = guest_memory_missing_mib(config->memory_bytes, config->disk_bytes);
-    if (missing) {
-        char disk[48] = "";
-        if (config->disk_bytes)
-            snprintf(disk, sizeof disk, " and a disk of %llu MiB", (unsigned long long)(config->disk_bytes / MIB));
-        snprintf(why, why_size, "it asks for %llu MiB of memory%s; with its page tables, this pod lacks %llu MiB",
-                 (unsigned long long)(config->memory_bytes / MIB), disk, (unsigned long long)missing);
+    if (guest_memory_missing_mib(config->memory_bytes, config->disk_bytes)) {
+        say_what_is_missing(config, why, why_size);
         return ERR_NO_MEMORY;
     }
     return OK;
@@ -206,6 +212,21 @@ enum err vm_furnish(struct vm *vm, const struct image_plan *plan)
     return start_vcpus(vm);
 }
 
+static enum err make_parts(struct vm *vm, const struct image_plan *plan, char *why, size_t why_size)
+{
+    enum err e = guest_memory_create(&vm->memory, vm->config.memory_bytes, vm->config.disk_bytes);
+    if (e == ERR_NO_MEMORY) {   /* another guest came at the same time: making it takes a while */
+        say_what_is_missing(&vm->config, why, why_size);
+        return e;
+    }
+    e = e ? e : apicv_create(vm);
+    e = e ? e : vm_furnish(vm, plan);
+    if (e == OK)
+        return vm_virtio_start(vm, plan == NULL, why, why_size);
+    snprintf(why, why_size, "%s, while it was made", err_name(e));
+    return e;
+}
+
 static enum err build(struct vm **out, const struct guest_config *config, const struct image_plan *plan, char *why,
                       size_t why_size)
 {
@@ -215,17 +236,7 @@ static enum err build(struct vm **out, const struct guest_config *config, const 
         e = alloc_vm(&vm, config, why, why_size);
     if (e != OK)
         return e;
-    e = guest_memory_create(&vm->memory, config->memory_bytes, config->disk_bytes);
-    if (e != OK)
-        vm->memory.size = 0;
-    else
-        e = apicv_create(vm);
-    if (e == OK)
-        e = vm_furnish(vm, plan);
-    if (e != OK)
-        snprintf(why, why_size, "%s, while it was made", err_name(e));
-    else
-        e = vm_virtio_start(vm, plan == NULL, why, why_size);
+    e = make_parts(vm, plan, why, why_size);
     if (e != OK) {
         free_vm(vm);
         return e;

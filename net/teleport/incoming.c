@@ -213,7 +213,7 @@ enum err incoming_create(struct session *s, const struct msg_guest *m)
             vm_destroy(in->vm);
         incoming_free_buffers(in);
         in->used = false;
-        snprintf(s->channel.why, sizeof s->channel.why, "the target could not make the guest: %.100s", why);
+        snprintf(s->channel.why, sizeof s->channel.why, "the target could not make the guest: %.120s", why);
         return e;
     }
     in->vm->teleporting = true;

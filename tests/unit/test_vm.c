@@ -156,12 +156,36 @@ static void a_restarted_guest_begins_at_time_zero(void **state)
     assert_int_equal(clock_guest_tsc(&vm->clock, 0), 0);
 }
 
+/* Another guest may take the memory while this one's is made. */
+static void memory_that_is_not_there(void **state)
+{
+    struct vm *vm;
+    (void)state;
+    lack_before = lack_after = 7;
+    assert_int_equal(vm_create_incoming(&vm, &config, why, sizeof why), ERR_NO_MEMORY);
+    assert_string_equal(why, "it asks for 64 MiB of memory; with its page tables, this pod lacks 7 MiB");
+    assert_false(taken);
+
+    lack_before = 0;
+    lack_after = 9;
+    memory_result = ERR_NO_MEMORY;
+    config.disk_bytes = 8 * MIB;
+    assert_int_equal(vm_create_incoming(&vm, &config, why, sizeof why), ERR_NO_MEMORY);
+    assert_string_equal(why, "it asks for 64 MiB of memory and a disk of 8 MiB; with its page tables, this pod lacks 9 MiB");
+
+    taken = false;
+    lack_after = 0;                     /* and the other one has not used it after all */
+    assert_int_equal(vm_create_incoming(&vm, &config, why, sizeof why), ERR_NO_MEMORY);
+    assert_string_equal(why, "it asks for 64 MiB of memory and a disk of 8 MiB; others took it while it was made");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(who_lists_it_meanwhile_finds_no_freed_vcpu),
         TEST(a_restarted_guest_begins_at_time_zero),
+        TEST(memory_that_is_not_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
