@@ -46,6 +46,9 @@ void vcpu_init(struct vcpu *vcpu)
     vcpu_state_init(&state);
     state.events.activity = ACTIVITY_WAIT_FOR_SIPI;
     vcpu_apply(vcpu, &state);
+    /* Paging is off, and no translation outlives that (SDM Vol. 3C, 29.4.3.3 "Guidelines for Use of the INVVPID Instruction"). */
+    if (vcpu->vpid)
+        vmx_invalidate_vpid(vcpu->vpid);
     lapic_init_signal(&vcpu->lapic);
     vcpu_lapic_changed(vcpu);
     vcpu_sleep_dead(vcpu);
