@@ -64,4 +64,5 @@ void vcpu_start_up(struct vcpu *vcpu, uint8_t vector)
     vmcs_write(GUEST_RIP, 0);
     vcpu->activity = ACTIVITY_ACTIVE;
     vcpu->dead = false;
+    vcpu->nmi_pending = 0; /* one that came while it waited is no part of its new life, which has no table for it yet */
 }

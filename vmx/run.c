@@ -118,6 +118,12 @@ static void run_slice(struct vcpu *vcpu)
     } while (entered && exit_dispatch(vcpu) == EXIT_REENTER && now < slice_end && may_go_on(vcpu));
 }
 
+/* An NMI ends a HLT, and not the wait for a start-up IPI (SDM Vol. 3C, 26.2 "Other Causes of VM Exits"). */
+static bool still_sleeps(const struct vcpu *vcpu)
+{
+    return vcpu->activity == ACTIVITY_WAIT_FOR_SIPI || (vcpu->activity == ACTIVITY_HLT && !vcpu->nmi_pending);
+}
+
 /* In HLT, or waiting for a start-up IPI: has anything ended that? */
 static bool wakes(struct vcpu *vcpu)
 {
@@ -125,7 +131,7 @@ static bool wakes(struct vcpu *vcpu)
     if (!mailbox_is_empty(&vcpu->mailbox)) {
         bool was_dead = atomic_exchange(&vcpu->dead, false);
         vcpu_take_mail(vcpu);
-        if (was_dead && vcpu->activity != ACTIVITY_ACTIVE && !vcpu->nmi_pending)
+        if (was_dead && still_sleeps(vcpu))
             vcpu_sleep_dead(vcpu);
     }
     if (vcpu->activity == ACTIVITY_HLT && vcpu_has_deliverable_event(vcpu)) {

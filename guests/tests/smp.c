@@ -326,12 +326,26 @@ static void check_sums(void)
     look_for_complaints();
 }
 
+/* They wait for their start-up, which an NMI does not end; and then this one sleeps for ever, too. */
+static void leave_the_others_asleep(void)
+{
+    uint64_t until = rdtsc() + timer_tsc_hz() / 100;
+
+    wrmsr(X2APIC_SVR, X2APIC_SVR_ENABLE | VECTOR_SPURIOUS);
+    smp_send(0, X2APIC_ICR_OTHERS | X2APIC_ICR_NMI | X2APIC_ICR_ASSERT);
+    while (rdtsc() < until)                             /* it has been looked at */
+        __asm__ volatile("pause");
+    __asm__ volatile("cli\n\thlt" : : : "memory");
+}
+
 void guest_main(void)
 {
     uint64_t rounds = option_number("rounds", 20, 0, UINT64_MAX);
     uint64_t report = option_number("report", 1, 1, UINT64_MAX);
 
     count = (unsigned)option_number("cpus", 2, 1, CPUS_MAX);
+    if (option_number("alone", 0, 0, 1))
+        leave_the_others_asleep();
     for (unsigned n = 0; n < 2; n++)
         *PIECE(n) = PIECE_WORD(n);
     page_directories[WINDOW_INDEX] = (uint64_t)PIECE(0) | PIECE_FLAGS;

@@ -80,6 +80,10 @@ def several_vcpus():
             pod.wait_log(r"guest smp ended: ", 60, start)
             expect_equal(oracle.check_smp(said(pod, "smp")), rounds, f"rounds of {vcpus} vCPUs")
             pod.control.must("stop smp")
+        start = pod.log.position
+        pod.control.must("start smp vcpus=2 cmdline=\"alone=1\"")
+        pod.wait_log(r"guest smp ended: every vCPU sleeps with interrupts off", 20, start)
+        pod.control.must("stop smp")
         pod.control.must("start smp vcpus=4 cmdline=\"cpus=4 rounds=0\"")
         pod.run_for(1)
         for verb in ("pause", "resume", "stop"):

@@ -61,10 +61,26 @@ static void no_translation_outlives_an_init(void **state)
     assert_int_equal(invalidated, 7);   /* after the new registers */
 }
 
+static void no_nmi_outlives_the_wait(void **state)
+{
+    (void)state;
+    vcpu_init(&second);
+    second.nmi_pending = 1;
+    vcpu_start_up(&second, 0x9a);
+    assert_int_equal(second.nmi_pending, 0);
+    assert_int_equal(second.activity, ACTIVITY_ACTIVE);
+    assert_false(second.dead);
+    assert_int_equal(fields[GUEST_CS_BASE], 0x9a000);
+    second.nmi_pending = 1;
+    vcpu_start_up(&second, 0x9b);       /* the second of two start-ups changes nothing */
+    assert_int_equal(second.nmi_pending, 1);
+    assert_int_equal(fields[GUEST_CS_BASE], 0x9a000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(no_translation_outlives_an_init, setup),
+        cmocka_unit_test_setup(no_translation_outlives_an_init, setup), cmocka_unit_test_setup(no_nmi_outlives_the_wait, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
