@@ -163,11 +163,11 @@ def heard_through(pods, pod, since):
 def doubts(testimony, watch, ratios):
     """In words, what was measured that makes a witness's word worthless; empty: nothing."""
     waited = watch.us_between(*testimony.window)
-    if testimony.unheard:
-        return f"{testimony.unheard} answers of the guest were lost at the move"
-    if testimony.clocks_us > witness.DOUBT_US:
+    if testimony.unheard and testimony.guest_us < testimony.pods_us / 2:
+        return f"{testimony.unheard} answers of the guest were lost at the move, and the gap with them"
+    if testimony.clocks_us > witness.CLOCKS_DOUBT_US:
         return f"the pods' clocks may be {testimony.clocks_us / 1000:.1f} ms apart from what they think"
-    if waited > witness.DOUBT_US:
+    if waited > witness.WAITED_DOUBT_US:
         return f"the emulators waited {waited / 1000:.1f} ms for a processor between the answers"
     if not all(CLOCK_RATIO[0] <= ratio <= CLOCK_RATIO[1] for ratio in ratios):
         return f"virtual over host time was {ratios}"

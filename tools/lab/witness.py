@@ -23,8 +23,9 @@ WINDOW_NS = 150_000_000
 SLACK_US = 2000             # between the gap and the answers next to it, which the guest gave a moment earlier or later
 LIMIT_US = 5000
 LIMIT_SHARE = 0.05
-# A witness whose own error may be larger than this, by what was measured of it, cannot speak against the others.
-DOUBT_US = 2000
+# Beyond these a witness is known to err by too much of the limit: the pods' offset, and the time for which the emulators waited.
+CLOCKS_DOUBT_US = 2500
+WAITED_DOUBT_US = 3000
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Testimony:
     elsewhere_us: float     # the guest's longest gap besides: while it was copied, or began to run on the target
     program_us: float       # the longest time for which a program of the guest's that wants to run did not; 0: not told
     window: tuple           # from when to when the observer listened: nanoseconds of his clock
-    unheard: int            # answers that the guest gave in between, and nobody heard: the gap may have been in one of them
+    unheard: int            # answers that the guest gave in between, and nobody heard: mostly just before the pause
     clocks_us: float        # how far off the pods' offset may be, by their own word
 
     @property
