@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernel/lib/crc32c.h"
+#include "kernel/lib/util.h"
 #include "kernel/time.h"
 
 enum err channel_open(struct channel *channel, struct stream *stream, uint64_t timeout_us)
@@ -38,13 +39,17 @@ static enum err link_failed(struct channel *channel, const char *doing, enum err
     return e;
 }
 
+static uint64_t deadline_of_a_call(const struct channel *channel)
+{
+    uint64_t deadline = time_after_us(channel->timeout_us);
+    return channel->deadline ? MIN(deadline, channel->deadline) : deadline;
+}
+
 enum err channel_flush(struct channel *channel)
 {
     if (!channel->send_used)
         return OK;
-    uint64_t start = time_now();
-    enum err e = stream_write(channel->stream, channel->send_buffer, channel->send_used, true,
-                              start + time_from_us(channel->timeout_us));
+    enum err e = stream_write(channel->stream, channel->send_buffer, channel->send_used, true, deadline_of_a_call(channel));
     channel->send_used = 0;
     return e ? link_failed(channel, "sending", e) : OK;
 }
@@ -108,7 +113,7 @@ enum err channel_receive(struct channel *channel, struct record *out)
 {
     uint8_t header_bytes[RECORD_HEADER_SIZE];
     struct record_header header;
-    uint64_t deadline = time_after_us(channel->timeout_us);
+    uint64_t deadline = deadline_of_a_call(channel);
 
     enum err e = stream_read(channel->stream, header_bytes, sizeof header_bytes, deadline);
     if (e)

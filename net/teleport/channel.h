@@ -1,8 +1,8 @@
 /*
  * Records over one TCP stream. Sending gathers records in a buffer and hands whole buffers to TCP; receiving gives one
  * record at a time, its length, sequence and CRC checked before a byte of it is looked at. Every call is bounded by the
- * channel's time-out, counted from the call. After any error the channel is only good for closing, and `why` says in words
- * what happened.
+ * channel's time-out, counted from the call, and all of them together by `deadline`. After any error the channel is only good
+ * for closing, and `why` says in words what happened.
  */
 #ifndef TELEPOD_CHANNEL_H
 #define TELEPOD_CHANNEL_H
@@ -20,6 +20,7 @@
 struct channel {
     struct stream *stream;          /* owned */
     uint64_t timeout_us;            /* of each call */
+    uint64_t deadline;              /* host TSC after which none waits any more; 0: there is no such time */
     uint32_t send_sequence, receive_sequence;
     uint32_t sent_digest;           /* CRC32C chained over the CRCs of all records sent */
     uint32_t received_digest;       /* the same of all records received ... */

@@ -21,6 +21,7 @@
 #define CLOCK_SAMPLES 8
 #define STATE_RECORD_MAX 16384
 _Static_assert(STATE_RECORD_MAX >= VM_STATE_RECORD_MIN && STATE_RECORD_MAX <= RECORD_PAYLOAD_MAX, "state.h, wire.h");
+#define SLOWER_THAN_SHOWN 4   /* times: the rest may take so much longer than at the rate of pre-copy */
 #define DOUBT_RETRY_US 500000
 #define DEFAULT_DOWNTIME_NS (300 * US_PER_MS * NS_PER_US)
 #define DEFAULT_ROUNDS_MAX 30
@@ -137,6 +138,31 @@ static enum err measure_clock(struct source *s)
 
 /* ---- stop-and-copy --------------------------------------------------------------------------------------------- */
 
+/*
+ * Until COMMIT the guest can go on here, so a slow peer keeps it stopped for a time-out, and no longer. Longer only if the
+ * operator accepts that, or if the link has carried so little all the time.
+ */
+static uint64_t longest_standstill_us(const struct source *s)
+{
+    struct round_facts facts[FLIGHT_ROUNDS_MAX];
+    uint32_t count = flight_facts(s->flight, facts);
+    uint64_t rate = stop_bandwidth(facts, count, s->flight->clock.round_trip_ns);
+    uint64_t rest_us = rate ? bitmap_count(&s->dirty) * PAGE_SIZE * US_PER_S / rate : 0;
+    return MAX(MAX(s->options.timeout_us, s->options.limits.downtime_ns / NS_PER_US), SLOWER_THAN_SHOWN * rest_us);
+}
+
+/* The channel timed out: because of the link, or because of the guest? */
+static enum err explain(struct source *s, enum err e)
+{
+    char text[TEXT_MAX];
+
+    if (e != ERR_TIMEOUT || !s->channel.deadline || time_now() < s->channel.deadline)
+        return e;
+    snprintf(text, sizeof text, "the peer is too slow: the guest has stood still for %llu ms, and runs on here",
+             (unsigned long long)(s->standstill_us / US_PER_MS));
+    return source_fault(s, e, text);
+}
+
 static enum err pause_guest(struct source *s)
 {
     struct vm *vm = s->vm;
@@ -155,6 +181,9 @@ static enum err pause_guest(struct source *s)
         flight_begin_downtime(s->flight, time_to_ns(vm->last_ran_tsc));
     enum err e = vm_track_harvest(vm, &s->dirty);
     source_drop_unchanged(s);
+    s->standstill_us = longest_standstill_us(s);
+    if (ran)
+        s->channel.deadline = vm->pause_tsc + time_from_us(s->standstill_us);
     return e ? source_fault(s, e, "the last dirty pages could not be harvested") : OK;
 }
 
@@ -218,6 +247,7 @@ enum err source_commit(struct source *s)
     const struct clock_estimate *clock = &s->flight->clock;
     struct msg_commit commit = { .epoch = s->epoch, .offset_ns = clock->offset_ns, .offset_error_ns = clock_error_ns(clock) };
     uint64_t sent = teleport_now_ns();
+    s->channel.deadline = 0;
     s->state = source_step(s->state, s->state == SOURCE_STOPPED ? SOURCE_READY : SOURCE_STATUS_WAITING).next;
     enum err e = channel_send_now(&s->channel, RECORD_COMMIT, &commit);
     if (!e && source_is_cut(s, "running"))
@@ -256,7 +286,7 @@ static enum err run_steps(struct source *s)
         uint64_t start = teleport_now_ns();
         enum err e = source_is_cut(s, steps[i].name)
                          ? source_fault(s, ERR_CLOSED, "the link was cut by the operator's cut option")
-                         : steps[i].run(s);
+                         : explain(s, steps[i].run(s));
         if (e) {
             s->flight->failed_step = steps[i].name;
             return e;

@@ -34,6 +34,7 @@ struct source {
     uint8_t *state_record;       /* and for a record of it */
     struct bitmap dirty;         /* frames whose content the target does not have */
     struct held_pages held;      /* what the target has of those that were sent more than once */
+    uint64_t standstill_us;      /* after the pause: so long it waits for the target before COMMIT, all in all */
     uint64_t pause_tsc;          /* no vCPU in guest mode from here on */
     uint64_t guest_tsc;          /* the guest's at that instant */
     struct msg_running running;

@@ -26,6 +26,7 @@
 static uint64_t now;                          /* a tick is a nanosecond */
 static struct vm *vm;
 static uint8_t *memory, writes;           /* what the guest adds to frame 1 before each harvest */
+static uint64_t busy_frames;                  /* and to how many behind it */
 static bool tracking, destroyed;
 static uint32_t resumed, blocks;
 static struct cpu this_cpu, another_cpu;
@@ -81,6 +82,10 @@ enum err vm_track_harvest(struct vm *v, struct bitmap *out)
     guest_ticks += 50000;                     /* it has run meanwhile */
     memory[PAGE_SIZE] += writes;
     bitmap_set(out, 1);
+    for (uint64_t f = 2; f < 2 + busy_frames; f++) {
+        memory[f * PAGE_SIZE]++;
+        bitmap_set(out, f);
+    }
     return OK;
 }
 enum err page_alloc(unsigned order, struct hpa *out)
@@ -132,6 +137,8 @@ const void *guest_memory_frame(const struct guest_memory *m, struct gfn gfn) { (
 
 static struct peer {
     bool wrong_accept, wrong_pong;
+    uint64_t slow_ns;                         /* what each write costs once the guest stands still */
+    bool never_ready;
     bool silent_after_commit;
     uint32_t answer;                          /* to QUERY */
     bool run_on_second_commit;
@@ -185,7 +192,8 @@ static void serve_handover(struct stream *s, uint16_t type, const uint8_t *paylo
     uint64_t epoch = peer.prepare.epoch;
     if (type == RECORD_PREPARE) {
         message_decode(type, &peer.prepare, payload, length, why, sizeof why);
-        answer(s, RECORD_READY, &(struct msg_ready){ peer.prepare.epoch, peer.prepare.digest, 0, now, now });
+        if (!peer.never_ready)
+            answer(s, RECORD_READY, &(struct msg_ready){ peer.prepare.epoch, peer.prepare.digest, 0, now, now });
     } else if (type == RECORD_COMMIT) {
         peer.commits++;
         bool runs = peer.commits > 1 ? peer.run_on_second_commit : !peer.silent_after_commit;
@@ -213,8 +221,14 @@ enum err stream_connect(struct stream **out, uint32_t address, uint16_t port, ui
 }
 enum err stream_write(struct stream *s, const void *data, size_t size, bool push, uint64_t deadline)
 {
-    (void)push, (void)deadline;
+    (void)push;
     now += size;                              /* a byte a nanosecond */
+    if (vm->state == VM_PAUSED && now + peer.slow_ns > deadline) {
+        now = MAX(now, deadline);
+        s->closed = true;                     /* nothing of it, nor of what follows, is looked at */
+        return ERR_TIMEOUT;
+    }
+    now += vm->state == VM_PAUSED ? peer.slow_ns : 0;
     for (const uint8_t *at = data, *end = at + size; at < end && !s->closed;) {
         struct record_header h;
         char why[TEXT_MAX];
@@ -227,7 +241,10 @@ enum err stream_write(struct stream *s, const void *data, size_t size, bool push
 }
 enum err stream_read(struct stream *s, void *buffer, size_t size, uint64_t deadline)
 {
-    (void)deadline;
+    if (peer.never_ready && s->size == s->at) {
+        now = MAX(now, deadline);
+        return ERR_TIMEOUT;
+    }
     if (s->size - s->at < size)
         return ERR_CLOSED;
     memcpy(buffer, s->in + s->at, size);
@@ -256,6 +273,7 @@ static int setup(void **state)
     memory = calloc(1, MEMORY);
     memory[0] = 1;
     writes = 0;
+    busy_frames = 0;
     vm = calloc(1, sizeof *vm);
     strcpy(vm->name, "g");
     strcpy(vm->config.name, "g");
@@ -391,6 +409,27 @@ static void a_failure_keeps_it(void **state)
     assert_int_equal(send_guest(), ERR_CLOSED);
     is_kept();
     assert_int_equal(peer.commits, 0);
+}
+
+/* However slowly the peer takes the rest: the guest stands still for one time-out, not for one a write. */
+static void a_slow_peer_does_not_keep_it_stopped(void **state)
+{
+    const char *failed[] = { "residue", "prepare" };
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(failed); i++) {
+        vm->state = VM_RUNNING;
+        resumed = 0;
+        busy_frames = i == 0 ? 64 : 4;        /* many writes, or few */
+        peer.slow_ns = i == 0 ? 4 * NS_PER_S : 3 * NS_PER_S;
+        peer.never_ready = i == 1;
+        options.limits.rounds_max = 1;
+        assert_int_equal(send_guest(), ERR_TIMEOUT);
+        is_kept();
+        assert_string_equal(flight.failed_step, failed[i]);
+        assert_non_null(strstr(flight.reason, "the guest has stood still for 10000 ms"));
+        assert_in_range(flight.origin_ns + flight.kept_ns - vm->pause_tsc, 9 * NS_PER_S, 11 * NS_PER_S);
+        assert_int_equal(peer.commits, 0);
+    }
 }
 
 /* ---- in doubt ----------------------------------------------------------------------------------------------------- */
@@ -535,6 +574,7 @@ int main(void)
         TEST(only_what_has_changed_is_sent_again),
         TEST(work_of_this_cpu_only),
         TEST(a_failure_keeps_it),
+        TEST(a_slow_peer_does_not_keep_it_stopped),
         TEST(the_peer_runs_it),
         TEST(the_peer_never_ran_it),
         TEST(the_peer_waits),
