@@ -1,4 +1,7 @@
-/* The end of a guest, in words, and what a person needs to understand it: the VMCS in the log. */
+/*
+ * The end of a guest, in words, and what a person needs to understand it: the VMCS in the log. It ends by itself, or from
+ * outside by vm_halt (vm.h).
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include "kernel/lib/util.h"
@@ -87,6 +90,25 @@ void vm_tell_end(struct vm *vm)
     spinlock_release(&vm->device_lock);
     log_info("vmx", "guest %s ended: %s", vm->name, vm->reason);
     vm_notify_watchers(vm);
+}
+
+/* Held, it cannot end by itself meanwhile; and only after the hold is it certain that no teleport has begun. */
+enum err vm_halt(struct vm *vm, const char *why)
+{
+    vm_hold(vm);
+    spinlock_acquire(&vm->device_lock);
+    spinlock_acquire(&vm->end_lock);
+    bool ends = !vm->teleporting && (vm->state == VM_RUNNING || vm->state == VM_PAUSED);
+    if (ends) {
+        snprintf(vm->reason, sizeof vm->reason, "%s", why);
+        vm->state = VM_HALTED;
+        vm->end_untold = true;
+    }
+    spinlock_release(&vm->end_lock);
+    spinlock_release(&vm->device_lock);
+    vm_tell_end(vm);
+    vm_release(vm);
+    return ends ? OK : ERR_STATE;
 }
 
 void vcpu_stop_guest(struct vcpu *vcpu, const char *format, ...)

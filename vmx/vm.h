@@ -39,7 +39,7 @@ enum vm_state {
     VM_INCOMING,   /* being filled by a teleport; never runs before COMMIT */
     VM_PAUSED,     /* runnable, but held: by the operator, or by a teleport for the stop-and-copy */
     VM_RUNNING,    /* its vCPU threads may enter guest mode */
-    VM_HALTED,     /* the guest shut itself down or ended (triple fault, misdeed): see reason */
+    VM_HALTED,     /* it shut itself down, ended (triple fault, misdeed), or was ended by vm_halt: see reason */
     VM_IN_DOUBT,   /* COMMIT was sent, no answer: must not run here until the peer or an operator decides */
     VM_MOVED,      /* runs on the peer; the image here is history, and about to be destroyed */
 };
@@ -133,6 +133,11 @@ enum err vm_resume(struct vm *vm);             /* VM_PAUSED -> VM_RUNNING */
  * vm->last_ran_tsc the one at which the guest last ran, or slept because it wanted to.
  */
 enum err vm_pause(struct vm *vm);
+/*
+ * VM_RUNNING or VM_PAUSED -> VM_HALTED, as if its power were switched off: no vCPU enters again, `why` is the reason, and disk,
+ * configuration and console stay. ERR_STATE: it is in another state, or a teleport owns it; nothing has changed.
+ */
+enum err vm_halt(struct vm *vm, const char *why);
 
 /*
  * Stop the world: after vm_hold no vCPU is in guest mode or handles an exit, and none enters before the vm_release that

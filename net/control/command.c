@@ -102,6 +102,12 @@ static enum err decode_option(struct command *out, const struct command_option_k
         if (value_file_name(value->text, file, sizeof(file)))
             return OK;
         return fail(out, ERR_INVALID, "%s: expected a file's name", option->key);
+    case TYPE_CPU:
+        value->number = POD_CPU_ANY;
+        if (!strcmp(value->text, "any") || value_number(value->text, option->min, option->max, &value->number))
+            return OK;
+        return fail(out, ERR_INVALID, "%s: expected any, or a CPU's index from %lu to %lu", option->key, option->min,
+                    option->max);
     case TYPE_CONSOLE:
         if (!value_word(value->text, consoles, ARRAY_SIZE(consoles), &index))
             return fail(out, ERR_INVALID, "%s: expected log or com2", option->key);

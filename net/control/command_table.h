@@ -6,7 +6,7 @@
 #include "net/control/command.h"
 
 enum value_type {
-    TYPE_FLAG, TYPE_NUMBER, TYPE_SIZE, TYPE_TEXT, TYPE_FILE, TYPE_CONSOLE, TYPE_DEVICES, TYPE_MAC, TYPE_CRC
+    TYPE_FLAG, TYPE_NUMBER, TYPE_SIZE, TYPE_TEXT, TYPE_FILE, TYPE_CONSOLE, TYPE_DEVICES, TYPE_MAC, TYPE_CRC, TYPE_CPU
 };
 
 struct command_option_kind {

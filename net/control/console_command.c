@@ -173,8 +173,12 @@ void handle_console(struct session *session, const struct command *command)
     struct vm *vm = vm_find(name);
     struct console_watch watch;
 
-    if (!vm) {
+    if (!vm || vm->state == VM_MOVED) {     /* it runs on the peer: what is left of it here has nothing more to say */
         say_where(session, name);
+        return;
+    }
+    if (vm->state == VM_INCOMING) {
+        session_error(session, ERR_BUSY, "%s does not run here yet: it is on its way, or starts again", name);
         return;
     }
     watch = (struct console_watch){ name, vm->id, command_number(command, OPTION_POSITION, 0) };

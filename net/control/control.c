@@ -29,10 +29,11 @@ const struct boot_info *control_boot_info(void)
 
 static control_handler *const handlers[] = {
     [COMMAND_HELP] = handle_help,         [COMMAND_LIST] = handle_list,         [COMMAND_START] = handle_start,
-    [COMMAND_STOP] = handle_stop,         [COMMAND_PAUSE] = handle_pause,       [COMMAND_RESUME] = handle_resume,
-    [COMMAND_CONSOLE] = handle_console,   [COMMAND_TELEPORT] = handle_teleport, [COMMAND_STATS] = handle_stats,
-    [COMMAND_IMAGES] = handle_images,     [COMMAND_UPLOAD] = handle_upload,     [COMMAND_REMOVE] = handle_remove,
-    [COMMAND_LOG] = handle_log,           [COMMAND_SHUTDOWN] = handle_shutdown, [COMMAND_SELFTEST] = handle_selftest,
+    [COMMAND_STOP] = handle_stop,         [COMMAND_HALT] = handle_halt,         [COMMAND_PAUSE] = handle_pause,
+    [COMMAND_RESUME] = handle_resume,     [COMMAND_CONSOLE] = handle_console,   [COMMAND_TELEPORT] = handle_teleport,
+    [COMMAND_STATS] = handle_stats,       [COMMAND_IMAGES] = handle_images,     [COMMAND_UPLOAD] = handle_upload,
+    [COMMAND_REMOVE] = handle_remove,     [COMMAND_LOG] = handle_log,           [COMMAND_SHUTDOWN] = handle_shutdown,
+    [COMMAND_SELFTEST] = handle_selftest,
 };
 _Static_assert(ARRAY_SIZE(handlers) == COMMAND_VERBS, "each command has a handler");
 

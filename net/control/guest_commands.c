@@ -1,5 +1,5 @@
 /*
- * list, stop, pause, resume. What a teleport owns is left alone, and a guest in doubt is only touched with `force`:
+ * list, stop, halt, pause, resume. What a teleport owns is left alone, and a guest in doubt is only touched with `force`:
  * then the operator, and not this pod, says where it runs.
  */
 #include <string.h>
@@ -125,7 +125,15 @@ void handle_list(struct session *session, const struct command *command)
     session_send(session);
 }
 
-/* ---- stop, pause, resume ------------------------------------------------------------------------------------------ */
+/* ---- stop, halt, pause, resume ------------------------------------------------------------------------------------ */
+
+static void refuse_doubt(struct session *session, const struct vm *vm)
+{
+    session_error(session, ERR_IN_DOUBT,
+                  "%s is in doubt: it may run on the peer. Look there first; then resume %s force (it runs here) or "
+                  "stop %s force (it runs there)",
+                  vm->name, vm->name, vm->name);
+}
 
 /* The guest is in doubt. `here`: what the command would mean if the operator takes the responsibility. */
 static void decide_doubt(struct session *session, const struct command *command, struct vm *vm, bool here)
@@ -133,10 +141,7 @@ static void decide_doubt(struct session *session, const struct command *command,
     enum err e;
 
     if (!command_flag(command, OPTION_FORCE)) {
-        session_error(session, ERR_IN_DOUBT,
-                      "%s is in doubt: it may run on the peer. Look there first; then resume %s force (it runs here) or "
-                      "stop %s force (it runs there)",
-                      vm->name, vm->name, vm->name);
+        refuse_doubt(session, vm);
         return;
     }
     e = teleport_force(vm, here);
@@ -179,7 +184,7 @@ void handle_stop(struct session *session, const struct command *command)
         session_reply_ok(session);
 }
 
-/* The reply of pause and resume: the guest's state as it is now. */
+/* The reply of halt, pause and resume: the guest's state as it is now. */
 static void reply_state(struct session *session, const struct vm *vm, enum err e, const char *verb)
 {
     if (e != OK) {
@@ -191,6 +196,21 @@ static void reply_state(struct session *session, const struct vm *vm, enum err e
     json_string(&session->json, "guest", vm->name);
     json_string(&session->json, "state", vm_state_name(vm->state));
     session_send(session);
+}
+
+void handle_halt(struct session *session, const struct command *command)
+{
+    struct vm *vm = control_find_guest(session, command);
+
+    if (!vm)
+        return;
+    if (vm->state == VM_IN_DOUBT) {
+        refuse_doubt(session, vm);
+        return;
+    }
+    if (is_taken(session, vm))
+        return;
+    reply_state(session, vm, vm_halt(vm, "halted by the operator"), "halted");
 }
 
 void handle_pause(struct session *session, const struct command *command)

@@ -14,8 +14,9 @@ struct vm;
 
 typedef void control_handler(struct session *session, const struct command *command);
 
-control_handler handle_help, handle_list, handle_start, handle_stop, handle_pause, handle_resume, handle_console,
-    handle_teleport, handle_images, handle_upload, handle_remove, handle_stats, handle_log, handle_shutdown, handle_selftest;
+control_handler handle_help, handle_list, handle_start, handle_stop, handle_halt, handle_pause, handle_resume,
+    handle_console, handle_teleport, handle_images, handle_upload, handle_remove, handle_stats, handle_log, handle_shutdown,
+    handle_selftest;
 
 /* What the loader gave: configuration and files. */
 const struct boot_info *control_boot_info(void);

@@ -146,6 +146,8 @@ def test_refusal(client):
 def test_states(client):
     run(client, [line({"ok": True, "guest": "clock", "state": "running"})], ["start", "clock"], 0, out=["clock: running"])
     run(client, [line({"ok": True})], ["stop", "clock"], 0, out=["ok"])
+    run(client, [line({"ok": True, "guest": "clock", "state": "halted"})], ["halt", "clock"], 0, out=["clock: halted"],
+        sent=b"halt clock\n")
 
 
 def teleport_lines(**changes):

@@ -156,6 +156,14 @@ enum err vm_destroy(struct vm *vm)
 }
 enum err vm_resume(struct vm *vm) { vm->state = VM_RUNNING; return OK; }
 enum err vm_pause(struct vm *vm) { vm->state = VM_PAUSED; return OK; }
+enum err vm_halt(struct vm *vm, const char *why)
+{
+    if (vm->state != VM_RUNNING && vm->state != VM_PAUSED)
+        return ERR_STATE;
+    strcpy(vm->reason, why);
+    vm->state = VM_HALTED;
+    return OK;
+}
 size_t vm_console_read(struct vm *vm, uint64_t *position, char *buffer, size_t size)
 {
     size_t count = MIN(size, vm->console_position - *position);

@@ -1,4 +1,6 @@
 """Cold moves: a guest that does not run goes with its disk and its configuration, and nothing of it runs on the way."""
+import re
+
 from tests.pods.two_pods import TwoPods
 from tools.lab import places
 from tools.lab.errors import expect, expect_equal
@@ -48,6 +50,40 @@ def disk(pods: TwoPods):
     pods.a.control.must(f"teleport d {pods.b.peer_address} audit=1", 40)
     pods.b.control.must("start d cmdline=\"count=1 disk=0\"")
     expect_equal(wait_halted(pods, pods.b, "d")["reason"], "exit code 1", "a run that wants zeros and must not find them")
+    pods.clear()
+
+
+def sector_0(round_number):
+    """Word 0 of sector 0 as virtio_block writes it in that round (guests/tests/virtio_block.c)."""
+    x = (round_number << 7) * 0x9E3779B97F4A7C15 & (1 << 64) - 1
+    return x ^ x >> 29
+
+
+def switched_off(pods: TwoPods):
+    """The operator halts a guest in the middle of its writes: its disk, console and configuration stay, it goes on nowhere, and
+    over there it boots and finds on its disk what it wrote last. Also from a pause, and in place."""
+    pods.clear()
+    pods.a.control.must("start d image=virtio_block.elf memory=8M disk_size=4M mac=02:00:00:00:00:77 cmdline=count=0")
+    wait_until(lambda: "round 2 ok" in said(pods.a, "d"), 20, lambda: f"no second round: {said(pods.a, 'd')!r}")
+    pods.a.control.must("halt d")
+    before, text = pods.guest(pods.a, "d"), said(pods.a, "d")
+    expect_equal((before["state"], before["reason"]), ("halted", "halted by the operator"), "the guest after halt")
+    expect("round 2 ok" in text, f"its console is lost: {text!r}")
+    for command in ("halt d", "pause d", "resume d"):
+        pods.a.control.must_fail(command, ["it is halted: halted by the operator"])
+    reply = pods.a.control.must(f"teleport d {pods.b.peer_address} audit=1", 40)
+    expect_equal(reply["flight"]["audit"], {"frames": 1024, "different": 0}, "the audit, of the disk's frames")
+    same_machine(before, pods.guest(pods.b, "d"))
+    pods.b.control.must("start d cmdline=\"count=1 disk=0\"")
+    expect_equal(wait_halted(pods, pods.b, "d")["reason"], "exit code 1", "a run that wants zeros and must not find them")
+    rounds = text.count(" ok\n")
+    found = re.search(r"sector 0 of round 0 holds 0x([0-9a-f]+) at word 0,", said(pods.b, "d"))
+    expect(found and int(found[1], 16) in (sector_0(rounds), sector_0(rounds + 1)),
+           f"after {rounds} rounds: {said(pods.b, 'd')!r}")
+    pods.b.control.must("start d paused cmdline=count=0")
+    pods.b.control.must("halt d")
+    pods.b.control.must("start d cmdline=\"count=1 disk=1\"")
+    expect_equal(wait_halted(pods, pods.b, "d")["reason"], "exit code 0", "a run that takes the disk as it is")
     pods.clear()
 
 

@@ -5,10 +5,10 @@ import threading
 import time
 
 from tests.pods.two_pods import SETTINGS, TwoPods
-from tools.lab import children, linux, places
+from tools.lab import children, linux, places, wire
 from tools.lab.errors import Failure, LabError, expect, expect_equal
 from tools.lab.pair import Pair
-from tools.lab.patience import deadline, patient
+from tools.lab.patience import deadline, patient, wait_until
 
 TYPED_PAUSE_S = 0.01
 ENOUGH = 200            # ticks, and bytes typed
@@ -194,6 +194,52 @@ def waits_while_paused(pods: TwoPods):
     pods.b.control.must("stop c")
     expect_equal(console.end(), 0, "status of the client")
     expect_equal(console.bytes, b"".join(b"in %02x\n" % byte for byte in b"ABCDEF"), "what it has said")
+
+
+def in_the_audit(pods: TwoPods):
+    """Who asks the source while it still compares the memory of the guest that has moved is led to where it runs. The lab plays
+    the target, calls itself pod-b, and never comes to an end of the comparison; pod-b has a guest of that name."""
+    pods.clear()
+    for pod in pods.pods:
+        pod.control.must("start audited image=chatter.elf memory=8M")
+    listener = wire.Listener()
+    session = pods.a.open_control()
+    session.begin(f"teleport audited {listener.address} audit timeout=120000")
+    target = wire.FakeTarget(listener.accept(), b"pod-b")
+    target.peer.send(target.ready(target.serve(wire.PREPARE)))
+    expect(target.serve(wire.COMMIT), "no COMMIT came")
+    target.peer.send(target.running())
+    expect(target.serve(wire.AUDIT), "no AUDIT came")
+    expect_equal(pods.guest(pods.a, "audited")["state"], "moved", "state on the source")
+    pods.a.control.must_fail("console audited", ["it went to pod-b"])
+    console = Attached(pods, pods.a, "audited")
+    console.wait("the way to the other pod", lambda: "has moved to pod-b" in console.notes)
+    console.type(b"x")
+    console.wait("an answer", lambda: b"in 78\n" in console.bytes)
+    target.peer.close()
+    listener.close()
+    expect(session.finish(40)["ok"], "the teleport")
+    session.close()
+    pods.b.control.must("stop audited")
+    expect_equal(console.end(), 0, "status of the client")
+
+
+def never_arrives(pods: TwoPods):
+    """Who asks the target for a guest on its way, and it does not come, is not told that it was stopped."""
+    pods.clear()
+    pods.a.control.must("start cut image=dirtier.elf memory=16M cmdline=\"mode=burn set=512\"")
+    session = pods.a.open_control()
+    session.begin(f"teleport cut {pods.b.peer_address} rounds=6 downtime=1 cut=prepare")
+    wait_until(lambda: pods.guest(pods.b, "cut"), 20, "it is not seen on the target", 0)
+    reply = pods.b.control.call("console cut")
+    console = Attached(pods, pods.b, "cut")
+    expect(not session.finish(40)["ok"], "the teleport that was cut succeeded")
+    session.close()
+    expect_equal(console.end(20), 1, f"status of the client, which says {console.notes!r}")
+    expect("stopped" not in console.notes, f"it says {console.notes!r}")
+    expect(not reply["ok"] and reply["code"] == "busy", f"the console of a guest on its way: {reply}")
+    expect_equal(pods.guest(pods.a, "cut")["state"], "running", "state on the source")
+    pods.clear()
 
 
 class EmptyPods(TwoPods):

@@ -101,12 +101,12 @@ def no_memory(pods: TwoPods):
 
 
 def busy(pods: TwoPods):
-    """A guest on its way is not to be stopped, paused or sent twice."""
+    """A guest on its way is not to be stopped, halted, paused or sent twice."""
     dirtier = pods.traveller("dirtier", "cmdline=\"mode=burn set=512\" memory=16M")
     session = pods.a.open_control()
     session.begin(f"teleport dirtier {pods.b.peer_address} rounds=6 downtime=1")
     wait_until(lambda: pods.guest(pods.a, "dirtier")["teleporting"], 10, "the teleport does not begin", 0.05)
-    for command in ("stop dirtier", "pause dirtier", f"teleport dirtier {pods.b.peer_address}", "shutdown"):
+    for command in ("stop dirtier", "halt dirtier", "pause dirtier", f"teleport dirtier {pods.b.peer_address}", "shutdown"):
         pods.a.control.must_fail(command, ["teleported"])
     reply = session.finish(60)
     session.close()
@@ -197,6 +197,7 @@ def doubt_with(pods, here):
     expect_equal(pods.a.com2_end(), said, "output of a guest in doubt: it must not run")
     pods.a.control.must_fail("resume dirtier", ["doubt", "force"])
     pods.a.control.must_fail("stop dirtier", ["doubt", "force"])
+    pods.a.control.must_fail("halt dirtier", ["doubt", "force"])
     pods.a.control.must("resume dirtier force" if here else "stop dirtier force")
     wait_until(lambda: (guest := pods.guest(pods.a, "dirtier")) is None or guest["state"] == "running", 15, "the doubt does not end")
     return dirtier, pods.guest(pods.a, "dirtier")

@@ -36,7 +36,8 @@ static void test_verbs(void **state)
 {
     static const struct { const char *line; enum command_verb verb; uint32_t arguments; } cases[] = {
         { "help", COMMAND_HELP, 0 },          { "  list\t ", COMMAND_LIST, 0 },   { "start clock", COMMAND_START, 1 },
-        { "stop clock", COMMAND_STOP, 1 },    { "pause clock", COMMAND_PAUSE, 1 }, { "resume a.b-c_9", COMMAND_RESUME, 1 },
+        { "stop clock", COMMAND_STOP, 1 },    { "halt clock", COMMAND_HALT, 1 },
+        { "pause clock", COMMAND_PAUSE, 1 }, { "resume a.b-c_9", COMMAND_RESUME, 1 },
         { "console c", COMMAND_CONSOLE, 1 },  { "teleport c 10.0.2.2", COMMAND_TELEPORT, 2 },
         { "stats", COMMAND_STATS, 0 },        { "stats c", COMMAND_STATS, 1 },    { "log", COMMAND_LOG, 0 },
         { "log 77", COMMAND_LOG, 1 },         { "shutdown", COMMAND_SHUTDOWN, 0 }, { "selftest", COMMAND_SELFTEST, 0 },
@@ -65,6 +66,8 @@ static void test_start_options(void **state)
     assert_int_equal(command_number(&c, OPTION_CPU, 0), 3);
     assert_int_equal(command_number(&c, OPTION_CONSOLE, 9), GUEST_CONSOLE_COM2);
     assert_true(command_flag(&c, OPTION_PAUSED));
+    assert_int_equal(parse(&c, "start x cpu=any"), OK);
+    assert_int_equal(command_number(&c, OPTION_CPU, 0), POD_CPU_ANY);
     assert_int_equal(parse(&c, "start x"), OK);
     assert_null(c.options[OPTION_IMAGE].text);
     assert_false(command_flag(&c, OPTION_PAUSED));
@@ -180,7 +183,7 @@ static void test_mistakes(void **state)
         { "remove", ERR_INVALID, "usage: remove FILE" },
         { "images all", ERR_INVALID, "not understood behind images" },
         { "start x console=vga", ERR_INVALID, "log or com2" },
-        { "start x cpu=-1", ERR_INVALID, "a number from 0 to 255" },
+        { "start x cpu=-1", ERR_INVALID, "any, or a CPU's index from 0 to 255" },
         { "start x paused=2", ERR_INVALID, "expected 0 or 1" },
         { "pause x force", ERR_INVALID, "not understood behind pause" },
         { "teleport x", ERR_INVALID, "usage: teleport NAME PEER[:PORT]" },

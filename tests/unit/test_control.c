@@ -23,6 +23,41 @@ static void test_life(void **state)
     expect("stop clock", "{\"ok\":false,\"code\":\"not found\",\"error\":\"no guest clock on this pod\"}\n");
 }
 
+static void test_halt(void **state)
+{
+    struct vm *vm = start_clock();
+
+    (void)state;
+    expect("halt clock", "{\"ok\":true,\"guest\":\"clock\",\"state\":\"halted\"}\n");
+    expect("list", "\"name\":\"clock\",\"state\":\"halted\",\"reason\":\"halted by the operator\"");
+    expect("halt clock", "{\"ok\":false,\"code\":\"not possible in this state\","
+                         "\"error\":\"clock cannot be halted: it is halted: halted by the operator\"}\n");
+    expect("resume clock", "clock cannot be resumed: it is halted: halted by the operator");
+    expect("start clock", "\"state\":\"running\"");
+    assert_ptr_equal(vm_find("clock"), vm);
+    expect("pause clock", "\"ok\":true");
+    expect("halt clock", "\"state\":\"halted\"");
+    expect("halt nobody", "no guest nobody on this pod");
+}
+
+/* What a teleport owns, and what may run on the peer, is not switched off. */
+static void test_halt_is_refused(void **state)
+{
+    struct vm *vm = start_clock();
+
+    (void)state;
+    vm->teleporting = true;
+    expect("halt clock", "{\"ok\":false,\"code\":\"busy\",\"error\":\"clock is being teleported\"}\n");
+    vm->state = VM_IN_DOUBT;
+    expect("halt clock", "clock is in doubt: it may run on the peer");
+    assert_int_equal(vm->state, VM_IN_DOUBT);
+    assert_false(forced);
+    vm->teleporting = false;
+    vm->state = VM_INCOMING;
+    expect("halt clock", "clock is being teleported");
+    assert_string_equal(vm->reason, "");
+}
+
 static void test_start(void **state)
 {
     (void)state;
@@ -36,6 +71,10 @@ static void test_start(void **state)
     expect("start b", "telepod.ini has no [guest b]");
     expect("start b image=b.elf", "this pod has no image file b.elf: upload it, or see what `images` lists");
     expect("start b image=clock.elf cpu=1", "this pod has no CPU 1, only 1");
+    info.config.guests[0].cpu = 0;
+    expect("stop clock", "\"ok\":true");
+    expect("start clock cpu=any", "\"ok\":true");
+    assert_int_equal(vm_find("clock")->config.cpu, POD_CPU_ANY);
     create_result = ERR_NO_MEMORY;
     expect("start b image=clock.elf", "\"code\":\"out of memory\",\"error\":\"b cannot be started: it will not fit\"");
     vmx_on = false;
@@ -213,7 +252,7 @@ static void test_longest_flight(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_life), T(test_start), T(test_machine), T(test_start_again), T(test_made_macs_avoid_others),
+        T(test_life), T(test_halt), T(test_halt_is_refused), T(test_start), T(test_machine), T(test_start_again), T(test_made_macs_avoid_others),
         T(test_pod_commands), T(test_bad_lines), T(test_overflow), T(test_longest_flight),
     };
 

@@ -138,10 +138,45 @@ static void test_attached_console_follows(void **state)
            "\"moved\":{\"pod\":\"pod-b\",\"address\":\"10.0.2.3\",\"control_port\":7000}}\n");
 }
 
+/* Between RUNNING and the end of the audit the source still holds the guest's image: the console is where the guest is. */
+static void test_console_of_a_guest_that_has_moved(void **state)
+{
+    const struct teleport_departure to = { "pod-b", 0x0302000a, 7000 };
+    struct vm *vm = start_clock();
+
+    (void)state;
+    vm->id = 42;
+    print_on(vm, "a\n");
+    vm->state = VM_MOVED;
+    departed(vm, &to);
+    assert_string_equal(run_as(SESSION_TCP, "console clock attach"),
+                        "{\"ok\":false,\"code\":\"not found\","
+                        "\"error\":\"clock is not on this pod any more: it went to pod-b\","
+                        "\"moved\":{\"pod\":\"pod-b\",\"address\":\"10.0.2.3\",\"control_port\":7000}}\n");
+    expect("console clock", "it went to pod-b");
+}
+
+/* Whether it will ever run here is not known: the client asks again. */
+static void test_console_of_a_guest_on_its_way(void **state)
+{
+    struct vm *vm = start_clock();
+
+    (void)state;
+    vm->state = VM_INCOMING;
+    assert_string_equal(run_as(SESSION_TCP, "console clock attach"),
+                        "{\"ok\":false,\"code\":\"busy\","
+                        "\"error\":\"clock does not run here yet: it is on its way, or starts again\"}\n");
+    vm->state = VM_RUNNING;
+    typed_by_client = "";
+    expect("console clock", "\"ok\":true");
+    assert_non_null(strstr(run_as(SESSION_TCP, "console clock attach"), ATTACHED));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_teleport), T(test_slow_client), T(test_console), T(test_raw_console), T(test_attached_console_follows),
+        T(test_console_of_a_guest_that_has_moved), T(test_console_of_a_guest_on_its_way),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -228,14 +228,15 @@ class Listener:
 class FakeTarget:
     """Answers a source as a target does, up to `until`, and keeps what it got."""
 
-    def __init__(self, peer):
+    def __init__(self, peer, pod=b"lab"):
         self.peer = peer
+        self.pod = pod
         self.records = []
         self.epoch = 0
 
     def serve(self, until):
         """Handles records until one of kind `until` came (which it leaves unanswered) or the source closes; that record."""
-        answers = {HELLO: lambda r: [Record(HELLO, hello())], GUEST: self._accept, CLOCK_PING: self._pong,
+        answers = {HELLO: lambda r: [Record(HELLO, hello(pod=self.pod))], GUEST: self._accept, CLOCK_PING: self._pong,
                    ROUND_END: lambda r: [Record(ROUND_ACK, r.payload)]}
         while (record := self.peer.receive()) is not None:
             self.records.append(record)
@@ -258,3 +259,6 @@ class FakeTarget:
     def ready(self, prepare, digest_change=0):
         epoch, digest = PREPARE_FORM.unpack(prepare.payload)[:2]
         return Record(READY, struct.pack("<QIIQQ", epoch, digest ^ digest_change, 0, 1, 2))
+
+    def running(self):
+        return Record(RUNNING, struct.pack("<6Q", self.epoch, *[time.monotonic_ns()] * 5))
