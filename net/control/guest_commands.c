@@ -177,6 +177,11 @@ void handle_stop(struct session *session, const struct command *command)
     }
     if (is_taken(session, vm))
         return;
+    /* Another session waits until its vCPUs are out of the guest, and will go on with the machine. */
+    if (vm->holds) {
+        session_error(session, ERR_BUSY, "%s is just being paused or halted", vm->name);
+        return;
+    }
     e = vm_destroy(vm);
     if (e != OK)
         session_error(session, e, "%s could not be stopped: %s", command->arguments[0].text, err_name(e));

@@ -87,6 +87,9 @@ static void test_taken(void **state)
     struct vm *vm = start_clock();
 
     (void)state;
+    vm->holds = 1;
+    expect("stop clock", "\"code\":\"busy\",\"error\":\"clock is just being paused or halted\"");
+    vm->holds = 0;
     vm->teleporting = true;
     expect("stop clock", "{\"ok\":false,\"code\":\"busy\",\"error\":\"clock is being teleported\"}\n");
     expect("pause clock", "\"code\":\"busy\"");
