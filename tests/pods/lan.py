@@ -167,8 +167,8 @@ def doubts(testimony, watch, ratios):
         return f"{testimony.unheard} answers of the guest were lost at the move, and the gap with them"
     if testimony.clocks_us > witness.CLOCKS_DOUBT_US:
         return f"the pods' clocks may be {testimony.clocks_us / 1000:.1f} ms apart from what they think"
-    if waited > witness.WAITED_DOUBT_US:
-        return f"the emulators waited {waited / 1000:.1f} ms for a processor between the answers"
+    if testimony.limit_us < testimony.slip_us <= waited:
+        return f"the emulators waited {waited / 1000:.1f} ms for a processor between the answers, and the observer's clock went on"
     if not all(CLOCK_RATIO[0] <= ratio <= CLOCK_RATIO[1] for ratio in ratios):
         return f"virtual over host time was {ratios}"
     return ""

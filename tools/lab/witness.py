@@ -23,9 +23,8 @@ WINDOW_NS = 150_000_000
 SLACK_US = 2000             # between the gap and the answers next to it, which the guest gave a moment earlier or later
 LIMIT_US = 5000
 LIMIT_SHARE = 0.05
-# Beyond these a witness is known to err by too much of the limit: the pods' offset, and the time for which the emulators waited.
+# Beyond this the error of the pods' offset, by their own word, is too much of the limit.
 CLOCKS_DOUBT_US = 2500
-WAITED_DOUBT_US = 3000
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,11 @@ class Testimony:
     def disagreement_us(self):
         values = (self.pods_us, self.guest_us, self.outside_us)
         return max(values) - min(values)
+
+    @property
+    def slip_us(self):
+        """How far the observer's clock and the guest's TSC went apart."""
+        return abs(self.outside_us - self.guest_us)
 
     @property
     def limit_us(self):
