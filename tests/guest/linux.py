@@ -174,6 +174,17 @@ def multiboot(fixture: LinuxPod):
     expect("command line multiboot.elf one two" in text and "module 7 bytes" in text, f"it said {text!r}")
 
 
+def switched_off(fixture: LinuxPod):
+    """Linux's poweroff makes the guest halted; `start` boots it again. The last of this fixture: nobody waits for its shell."""
+    linux.type_text(fixture.pod, "linux", "poweroff -f\n")
+    wait_until(lambda: fixture.guest()["state"] != "running", 20, "it does not end")
+    expect_equal((fixture.guest()["state"], fixture.guest()["reason"]), ("halted", "powered off"), "the guest after poweroff")
+    start = fixture.pod.com2.log.position
+    fixture.pod.control.must(f"start linux cmdline={linux.CONSOLE}")
+    fixture.pod.com2.log.wait_for("Linux version", 30, start, fixture.pod.alive)
+    expect_equal(fixture.guest()["state"], "running", "state after the start")
+
+
 def memtest(fixture: LinuxPod):
     """memtest86+ starts its tests on the memory that it was given. (It goes on while it is teleported: tests/pods.)"""
     fixture.pod.control.must("start memtest")

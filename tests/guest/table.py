@@ -94,6 +94,7 @@ TESTS = [
     on_linux("all virtio devices, by MSI-X", virtio.linux_drivers("", "PCI-MSI"), 120),
     on_linux("all virtio devices, by their pins", virtio.linux_drivers("pci=nomsi", "IO-APIC"), 120),
     on_linux("memtest86+ tests its memory", linux.memtest, 90),
+    on_linux("is switched off, and boots again", linux.switched_off, 90),
     Test("boot/an older CPU without what guests need", boots.older_cpu, 60),
     Test("boot/haswell, without TSC scaling and PML", boots.haswell, 120),
     Test("boot/two CPUs", boots.two_cpus, 60),
