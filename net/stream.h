@@ -36,6 +36,8 @@ enum err stream_drain(struct stream *stream, uint64_t deadline);
 /* Bytes written and not yet acknowledged. */
 size_t stream_unacknowledged(const struct stream *stream);
 bool stream_is_dead(const struct stream *stream);
+/* Would a read return without a wait: are there bytes, or has the stream ended? */
+bool stream_has_input(const struct stream *stream);
 
 void stream_close(struct stream *stream);   /* orderly (FIN); frees it; NULL is fine */
 void stream_abort(struct stream *stream);   /* RST; frees it */

@@ -237,6 +237,11 @@ enum err stream_drain(struct stream *stream, uint64_t deadline)
     return stream->pcb ? OK : stream->error;
 }
 
+bool stream_has_input(const struct stream *stream)
+{
+    return stream->rx_bytes || stream->peer_closed || !stream->pcb;
+}
+
 size_t stream_unacknowledged(const struct stream *stream)
 {
     return stream->unacknowledged;

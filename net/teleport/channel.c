@@ -7,6 +7,7 @@
 
 #include "kernel/lib/crc32c.h"
 #include "kernel/lib/util.h"
+#include "kernel/thread.h"
 #include "kernel/time.h"
 
 enum err channel_open(struct channel *channel, struct stream *stream, uint64_t timeout_us)
@@ -109,12 +110,22 @@ enum err channel_send_now(struct channel *channel, uint16_t type, const void *me
     return e ? e : channel_flush(channel);
 }
 
+/* While a guest stands still: a CPU that sleeps takes time to wake. Other threads, other guests too, have their turns. */
+static void watch(const struct channel *channel)
+{
+    uint64_t end = time_after_us(channel->watch_us);
+    while (!stream_has_input(channel->stream) && time_now() < end)
+        thread_yield();
+}
+
 enum err channel_receive(struct channel *channel, struct record *out)
 {
     uint8_t header_bytes[RECORD_HEADER_SIZE];
     struct record_header header;
     uint64_t deadline = deadline_of_a_call(channel);
 
+    if (channel->watch_us)
+        watch(channel);
     enum err e = stream_read(channel->stream, header_bytes, sizeof header_bytes, deadline);
     if (e)
         return link_failed(channel, "waiting for a record", e);

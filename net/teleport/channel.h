@@ -16,11 +16,13 @@
 #include "net/teleport/wire.h"
 
 #define CHANNEL_SEND_BUFFER (32 * 1024)
+#define CHANNEL_WATCH_US 5000   /* during the handover: some round trips of a near link */
 
 struct channel {
     struct stream *stream;          /* owned */
     uint64_t timeout_us;            /* of each call */
     uint64_t deadline;              /* host TSC after which none waits any more; 0: there is no such time */
+    uint64_t watch_us;              /* how long a receive looks for a record again and again before its thread sleeps; 0 at first */
     uint32_t send_sequence, receive_sequence;
     uint32_t sent_digest;           /* CRC32C chained over the CRCs of all records sent */
     uint32_t received_digest;       /* the same of all records received ... */

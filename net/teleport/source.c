@@ -231,6 +231,7 @@ static enum err prepare(struct source *s)
     };
     struct msg_ready ready;
     uint64_t sent = teleport_now_ns();
+    s->channel.watch_us = CHANNEL_WATCH_US;
     enum err e = channel_send_now(&s->channel, RECORD_PREPARE, &prepare);
     e = e ? e : channel_expect(&s->channel, RECORD_READY, &ready);
     if (e)

@@ -198,6 +198,7 @@ static enum err on_prepare(struct session *s, const struct record *r)
     if (e)
         return e;
     incoming_apply(in, TARGET_PREPARED, "");
+    s->channel.watch_us = CHANNEL_WATCH_US;     /* COMMIT will be here soon */
     in->times = (struct msg_running){ .epoch = in->epoch, .prepare_ns = arrived, .ready_ns = teleport_now_ns() };
     struct msg_ready ready = { .epoch = in->epoch, .digest = in->prepare.digest, .prepare_ns = arrived,
                                .ready_ns = in->times.ready_ns };
@@ -265,6 +266,7 @@ static enum err on_commit(struct session *s, const struct record *r)
     in->times.commit_ns = arrived;
     in->prepare.offset_ns = m.offset_ns;
     in->prepare.offset_error_ns = m.offset_error_ns;
+    s->channel.watch_us = 0;
     run_guest(in);
     in->times.sent_ns = teleport_now_ns();
     return channel_send_now(&s->channel, RECORD_RUNNING, &in->times);

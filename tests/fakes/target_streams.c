@@ -142,6 +142,7 @@ enum err stream_drain(struct stream *stream, uint64_t deadline)
     return stream->peer_closed ? ERR_CLOSED : OK;
 }
 
+bool stream_has_input(const struct stream *stream) { (void)stream; return true; }
 bool stream_is_dead(const struct stream *stream) { return stream->peer_closed; }
 
 static void stream_free(struct stream *stream)

@@ -239,6 +239,7 @@ enum err stream_write(struct stream *s, const void *data, size_t size, bool push
     }
     return OK;
 }
+bool stream_has_input(const struct stream *s) { (void)s; return true; }
 enum err stream_read(struct stream *s, void *buffer, size_t size, uint64_t deadline)
 {
     if (peer.never_ready && s->size == s->at) {
