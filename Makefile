@@ -7,6 +7,7 @@ BUILD := build
 GUEST ?= clock
 PLATFORM ?= bochs
 LAB := python3 -m tools.lab
+TESTS := python3 -m tests
 
 all: image tools
 
@@ -52,10 +53,10 @@ run-qemu: image tools
 test:
 	@$(MAKE) -s --no-print-directory -j2 image tools linux-guest $(BOCHS)
 	-@$(MAKE) -s --no-print-directory -k -j2 $(UNIT_TESTS) $(FUZZERS)
-	@$(LAB) test $(if $(T),--only '$(T)')
+	@$(TESTS) $(if $(T),--only '$(T)')
 
 bench: image tools linux-guest $(BOCHS)
-	@$(LAB) bench
+	@$(TESTS) bench
 
 clean:
 	rm -rf $(filter-out $(DEPS),$(wildcard $(BUILD)/*))

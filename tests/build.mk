@@ -61,7 +61,7 @@ $(FUZZ_DIR)/%: tests/fuzz/%.c $(FUZZ_LIB)
 .PHONY: check unit fuzz-smoke seeds
 # Layers, headers that compile alone and the like: they need the libraries' headers, and nothing else.
 check: $(NEWLIB_HEADERS) $(SOURCES_STAMP)
-	@python3 -m tools.lab test --only '^check/'
+	@$(TESTS) --only '^check/'
 
 unit: $(UNIT_TESTS)
 	@for t in $(UNIT_TESTS); do $$t > $$t.log 2>&1 && echo "  ok    $$t" || { echo "  FAIL  $$t"; cat $$t.log; exit 1; }; done

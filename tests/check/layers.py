@@ -1,4 +1,6 @@
-"""The layers: which room may include which. A path stands for itself and all below it; the longest that fits counts."""
+"""The layers: which room may include which. A path stands for itself and all below it; the longest that fits counts.
+Python has two: the tests, and below them the lab, which serves others as well."""
+import ast
 import re
 
 from tests.check.tree import ROOMS, files, first_lines, read
@@ -49,6 +51,23 @@ def check_layers():
         for included in INCLUDE.findall(read(name)):
             if included.split("/")[0] in ROOMS and not any(within(included, room) for room in allowed):
                 complaints.append(f"{name} includes {included}: its layer may not")
+    if complaints:
+        raise Failure(first_lines(complaints))
+
+
+def imported(name):
+    """The modules that a Python file imports, wherever in the file it does."""
+    for node in ast.walk(ast.parse(read(name), name)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module
+
+
+def check_lab():
+    """The tests import the lab, and nothing below tools/ imports the tests."""
+    complaints = [f"{name} imports {module}: what is below tools/ may not" for name in files(".py", under="tools")
+                  for module in imported(name) if module.split(".")[0] == "tests"]
     if complaints:
         raise Failure(first_lines(complaints))
 

@@ -1,10 +1,11 @@
 """Checks of the sources themselves, and of the oracles that the tests of machines trust."""
 from tests.check import headers, layers, oracles, text
-from tools.lab.suite import Test
+from tests.suite import Test
 
 TESTS = [
     Test("check/the sources are there", text.something_to_check),
     Test("check/layers", layers.check_layers),
+    Test("check/the lab does not import the tests", layers.check_lab),
     Test("check/inline assembly is isolated", layers.check_assembly),
     Test("check/every header compiles alone", headers.check_headers, 120),
     Test("check/files open with a comment", text.opening_comments),

@@ -1,7 +1,7 @@
 """The in-guest tests: what they are called, which machine they want, how long they may take."""
 from tests.guest import behaviour, boots, linux, misdeeds, network, upload, virtio
 from tests.guest.one_pod import OnePod, OnePodInSoftware, beside_a_clock
-from tools.lab.suite import Test
+from tests.suite import Test
 
 
 def on_pod(name, function, seconds=40):

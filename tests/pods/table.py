@@ -3,8 +3,8 @@ from tests.pods import (apics, cold, console, failures, hostile, intruders, lan,
                         smp_linux, story, virtio)
 from tests.pods.lan_pods import LanPods
 from tests.pods.two_pods import TwoPods
+from tests.suite import Test
 from tools.lab import wire
-from tools.lab.suite import Test
 
 
 def pair(name, function, seconds=60, fixture=TwoPods):

@@ -13,11 +13,6 @@ def parse(arguments):
     run.add_argument("--guest", default="clock")
     run.add_argument("--platform", default="bochs")
     commands.add_parser("run-qemu", help="boot in plain QEMU: no VT-x, but framebuffer, SMP and both NICs")
-    test = commands.add_parser("test", help="all tests")
-    test.add_argument("--only", default="", help="a regular expression that names must match")
-    test.add_argument("--list", action="store_true", help="only the names")
-    bench = commands.add_parser("bench", help="measure, and compare with the limits")
-    bench.add_argument("--only", default="", help="a regular expression that names must match")
     return parser.parse_args(arguments)
 
 
@@ -28,14 +23,8 @@ def main():
         if options.command == "run":
             from .run import run
             return run(options.guest, options.platform)
-        if options.command == "run-qemu":
-            from .run_qemu import run_qemu
-            return run_qemu()
-        if options.command == "test":
-            from .suite import run_tests
-            return run_tests(options.only, options.list)
-        from .bench import bench
-        return bench(options.only)
+        from .run_qemu import run_qemu
+        return run_qemu()
     except (LabError, Failure) as error:
         print(f"\nFAILED: {error}", flush=True)
         return 1

@@ -17,9 +17,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from . import children, places
-from .errors import Failure, LabError, Skipped
-from .patience import patient
+from tools.lab import children
+from tools.lab.errors import Failure, LabError, Skipped
+from tools.lab.patience import patient
 
 LANES = min(2, os.cpu_count() or 1)
 FIXTURE_SECONDS = 150
@@ -93,11 +93,10 @@ class Fixture:
 
 
 def all_tests():
-    sys.path.insert(0, str(places.ROOT))
     from tests.check.table import TESTS as checks
     from tests.guest.table import TESTS as in_guest
+    from tests.host_tests import host_tests
     from tests.pods.table import TESTS as two_pods
-    from .host_tests import host_tests
     return [*checks, *host_tests(), *in_guest, *two_pods]
 
 

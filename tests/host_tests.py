@@ -4,10 +4,10 @@ import re
 import shutil
 import subprocess
 
-from . import places
-from .errors import Failure, Skipped
-from .patience import patient
-from .suite import Test
+from tests.suite import Test
+from tools.lab import places
+from tools.lab.errors import Failure, Skipped
+from tools.lab.patience import patient
 
 UNIT = places.BUILD / "tests/unit"
 FUZZ = places.BUILD / "tests/fuzz"

@@ -11,13 +11,12 @@ from typing import Callable
 
 from tests.pods import lan, lan_linux
 from tests.pods.lan_pods import LanPods
-
-from . import direct, linux, oracle, places
-from .emulators import make
-from .errors import Failure, LabError, Skipped, expect
-from .pair import Pair, Traveller
-from .settings import CLOCK_RATIO, CLOCK_STEP_US, Guest, Machine
-from .settings import Pod as PodConfig
+from tools.lab import direct, linux, oracle, places
+from tools.lab.emulators import make
+from tools.lab.errors import Failure, LabError, Skipped, expect
+from tools.lab.pair import Pair, Traveller
+from tools.lab.settings import CLOCK_RATIO, CLOCK_STEP_US, Guest, Machine
+from tools.lab.settings import Pod as PodConfig
 
 # Exactly the machines of the published comparison with QEMU and KVM.
 SETTINGS = Machine(model="corei7_icelake_u", cpus=1, memory_mib=512, ips=50_000_000, sync="slowdown", nic="e1000")
