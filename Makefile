@@ -17,6 +17,7 @@ include kernel/build.mk
 include guests/build.mk
 include guests/linux/build.mk
 include tools/telepod/build.mk
+include tools/lab/cable/build.mk
 include tests/build.mk
 
 # ---- what a pod boots from: one folder that is its EFI system partition -------------------------------------------
@@ -27,7 +28,7 @@ IMAGE := $(ESP)/EFI/BOOT/BOOTX64.EFI $(ESP)/telepod/kernel.elf
 .PHONY: all image tools run run-qemu test unit fuzz-smoke check bench clean help
 
 image: $(IMAGE) $(GUEST_IMAGES) $(ESP)/telepod/telepod.ini $(GUEST_NAMES:%=$(ESP)/telepod/%.elf)
-tools: $(TELEPOD)
+tools: $(TELEPOD) $(CABLE_LIB) $(CABLE_MODULE)
 
 $(ESP)/EFI/BOOT/BOOTX64.EFI: $(LOADER_EFI)
 	@mkdir -p $(@D) && cp $< $@

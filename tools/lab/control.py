@@ -1,32 +1,19 @@
 """A session on a pod's control port: a command line out, JSON lines in. The last one is the reply, with "ok"."""
 import json
-import socket
-import time
-from contextlib import nullcontext
 
+from . import waiting
 from .errors import Failure, LabError
-from .patience import deadline, patient
-
-
-SEND_SECONDS = 20           # for a pod to take what it is sent
 
 
 class Control:
-    def __init__(self, name, port, namespace=None):
-        self._name = name
-        try:
-            with namespace.inside() if namespace else nullcontext():
-                self._socket = socket.create_connection(("127.0.0.1", port), patient(5))
-        except OSError as error:
-            raise LabError(f"{name}: cannot connect to its control port: {error}") from None
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, name, connection):
+        self._name, self._socket = name, connection
         self._buffer = b""
 
     def close(self):
         self._socket.close()
 
     def send(self, data):
-        self._socket.settimeout(patient(SEND_SECONDS))
         try:
             self._socket.sendall(data)
         except OSError as error:
@@ -34,7 +21,7 @@ class Control:
 
     def read_line(self, end):
         while b"\n" not in self._buffer:
-            left = end - time.monotonic()
+            left = end - waiting.now()
             if left <= 0:
                 raise LabError(f"{self._name}: no answer in time")
             self._socket.settimeout(left)
@@ -68,12 +55,12 @@ class Control:
         self.send(command.encode() + b"\n")
 
     def finish(self, seconds=20, on_event=None):
-        end = deadline(seconds)
+        end = waiting.deadline(seconds)
         while True:
             try:
                 reply = self.read_object(end)
             except LabError as error:
-                raise LabError(f"{error} (to `{self._command}`, {patient(seconds)} s)") from None
+                raise LabError(f"{error} (to `{self._command}`, {seconds} s)") from None
             if "ok" in reply:
                 return reply
             if on_event:

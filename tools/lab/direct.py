@@ -2,7 +2,7 @@
 import shutil
 
 from . import children, linux, places
-from .bochs import BochsMachine
+from .bochs import Alone, BochsMachine
 from .settings import Machine, Pod
 
 DIRECT = places.LINUX / "direct.efi"
@@ -14,10 +14,8 @@ MSRS = "0x1a0 0 00000000 00000001 00000000 00000000 00000000 00000000\n"
 class DirectMachine(BochsMachine):
     """A Bochs with nothing but a serial port, on which Linux runs without a pod. COM1 is its console."""
 
-    def __init__(self, settings, cmdline, directory, initrd=linux.INITRD):
-        super().__init__(settings, Pod("direct"), directory)
-        self.cmdline = cmdline
-        self.initrd = initrd
+    cmdline = ""
+    initrd = linux.INITRD
 
     def _write_volume(self):
         esp = self.directory / "esp"
@@ -30,11 +28,8 @@ class DirectMachine(BochsMachine):
         (esp / "telepod/cmdline").write_text(self.cmdline + "\n")
         (self.directory / "msrs").write_text(MSRS)
 
-    def command(self):
-        lines = [line + ', msrs="msrs"' if line.startswith("cpu:") else line for line in self.rc(mac=1, lan="").split("\n")
-                 if not line.startswith("e1000:")]
-        (self.directory / "rc").write_text("\n".join(lines).replace("e1000=1", "e1000=0"))
-        return [places.BOCHS, "-q", "-unlock", "-f", "rc"]
+    def msrs(self):
+        return ', msrs="msrs"'
 
     def shell(self, seconds=linux.BOOT_SECONDS):
         """Waits for the shell; how many ticks it took from the kernel's first instruction."""
@@ -42,10 +37,17 @@ class DirectMachine(BochsMachine):
         return int(found[1]) - int(found[2])
 
 
-def boot_ticks(settings=Machine(memory_mib=256, sync="none"), cmdline=f"{linux.CONSOLE} quiet", directory=places.BUILD / "direct"):
+def bare(settings, cmdline, directory, initrd=linux.INITRD):
+    """A laboratory with that one machine."""
+    alone = Alone(settings, Pod("direct"), directory, DirectMachine)
+    alone.machine.cmdline, alone.machine.initrd = cmdline, initrd
+    return alone
+
+
+def boot_ticks(settings=Machine(memory_mib=256), cmdline=f"{linux.CONSOLE} quiet", directory=places.BUILD / "direct"):
     """Instructions from the kernel's entry to its shell on the bare machine. One CPU, no network: repeatable."""
     linux.built()
-    with DirectMachine(settings, cmdline, directory) as machine:
+    with bare(settings, cmdline, directory) as machine:
         return machine.shell()
 
 

@@ -1,6 +1,7 @@
 """From settings to a machine."""
 from .bochs import BochsMachine
 from .errors import LabError
+from .laboratory import Laboratory
 from .qemu import QemuMachine, kvm_missing
 
 
@@ -8,6 +9,28 @@ def make(settings, pod, directory):
     if settings.platform == "bochs":
         return BochsMachine(settings, pod, directory)
     return QemuMachine(settings, pod, directory)
+
+
+class HostTime:
+    """Machines of QEMU's live in the host's time, and need no laboratory."""
+    record = None
+
+    def start(self):
+        return self
+
+    def stop(self):
+        pass
+
+    def check_faults(self):
+        pass
+
+
+def laboratory_for(settings, directory, **options):
+    if settings.platform == "bochs":
+        return Laboratory(directory, settings.ips, **options)
+    if options.get("faults"):
+        raise LabError(f"{settings.platform} lives in the host's time: there are no faults to order")
+    return HostTime()
 
 
 def settings_of_platform(platform, settings):

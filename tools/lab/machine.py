@@ -1,59 +1,45 @@
-"""One machine that boots a pod: its own directory with the boot volume, serial ports with time stamps, forwarded TCP
-ports, and a bounded wait for everything. bochs.py and qemu.py say how each emulator is started."""
-import random
+"""One machine that boots a pod: its own directory with the boot volume, its consoles, connections to its ports, and a bounded wait
+for everything. bochs.py has the machines of the laboratory; qemu.py those that live in the host's time."""
 import shutil
-import socket
-import subprocess
-import time
 
-from . import children, places
+from . import places, waiting
 from .control import Control
 from .errors import LabError
-from .patience import deadline, wait_until
-from .streams import ByteLog, SerialPort
 
 CONTROL_PORT, TELEPORT_PORT = 7000, 7001    # inside the pod
-STARTS_MAX = 5
-PORTS = range(21000, 32000)                 # below the host's ephemeral ports
+CONNECT_SECONDS = 5
 READY = r"ready for guests after (\d+) instructions"
-_reserved = []
-
-
-def free_port():
-    """A TCP port of the loopback device that nobody has, nor another lab takes meanwhile: a socket is bound to it as long as
-    this lab lives. It does not listen, so an emulator that asks for SO_REUSEADDR, as slirp does, gets the port all the same."""
-    while True:
-        place = socket.socket()
-        port = random.choice(PORTS)
-        try:
-            place.bind(("127.0.0.1", port))
-        except OSError:
-            place.close()
-            continue
-        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)     # from now on, and not before: it was nobody's
-        _reserved.append(place)
-        return port
 
 
 class BaseMachine:
     """start() returns at once; ready() waits for the pod. stop() is safe at any time, and twice."""
 
-    boot_seconds = 90
+    boot_seconds = 60
 
     def __init__(self, settings, pod, directory):
         self.settings = settings
         self.pod = pod
         self.name = pod.name
         self.directory = directory
-        self.control_port, self.teleport_port = free_port(), free_port()
-        self.namespace = None           # of the network that it lives in (netns.Namespace); None: the lab's own
-        self._child = None
         self._control = None
-        self._files = []
 
     # ---- to be said by the emulator ------------------------------------------------------------------------------
 
-    def command(self):
+    def start(self):
+        raise NotImplementedError
+
+    def stop(self):
+        raise NotImplementedError
+
+    def kill(self):
+        """A power cut."""
+        raise NotImplementedError
+
+    def alive(self):
+        raise NotImplementedError
+
+    def connect(self, port):
+        """A connection to one of the pod's ports."""
         raise NotImplementedError
 
     # ---- life ----------------------------------------------------------------------------------------------------
@@ -73,52 +59,6 @@ class BaseMachine:
         for name, content in self.pod.files.items():
             (esp / "telepod" / name).write_bytes(content)
 
-    def start(self):
-        self._write_volume()
-        self.com1 = SerialPort(self.directory / "com1.log")
-        self.com2 = SerialPort(self.directory / "com2.log")
-        log = open(self.directory / "pod.log", "wb")
-        errors = open(self.directory / "emulator.log", "wb")
-        self._files = [log, errors]
-        for _ in range(STARTS_MAX):
-            command = self.command()
-            if self.namespace:
-                command = self.namespace.command(command)
-            self._child = children.spawn(command, cwd=self.directory, stdin=subprocess.PIPE,
-                                         stdout=subprocess.PIPE, stderr=errors)
-            self.after_spawn()
-            if self.alive():
-                break
-        self.log = ByteLog(self._child.stdout.fileno(), log)
-        self.started = time.monotonic()
-        return self
-
-    def after_spawn(self):
-        """Returns when the emulator is on its way, or has ended; then it is started again, STARTS_MAX times in all."""
-
-    def alive(self):
-        return self._child is not None and self._child.poll() is None
-
-    @property
-    def process_id(self):
-        """The emulator's."""
-        return self._child.pid
-
-    def kill(self):
-        """A power cut."""
-        if self._child:
-            children.kill(self._child)
-
-    def stop(self):
-        self._forget_control()
-        if not self._child:
-            return
-        children.kill(self._child)
-        self._child = None
-        self.com1.close()
-        self.com2.close()
-        self.log.close()
-
     def __enter__(self):
         return self.start()
 
@@ -134,10 +74,10 @@ class BaseMachine:
             raise LabError(f"{self.name}: {error}") from None
 
     def ready(self):
-        """Waits until the pod answers on its control port. slirp accepts before the pod does: only an answer counts."""
+        """Waits until the pod answers on its control port."""
         self.boot_ticks = int(self.wait_log(READY, self.boot_seconds).group(1))
         self.wait_log(r"listening on TCP port \d+", 30)
-        end = deadline(30)
+        end = waiting.deadline(30)
         while True:
             try:
                 stats = self.control.call("stats", seconds=5)
@@ -145,9 +85,9 @@ class BaseMachine:
                 return self
             except LabError as error:
                 self._forget_control()
-                if time.monotonic() > end or not self.alive():
+                if waiting.now() > end or not self.alive():
                     raise LabError(f"{self.name}: no answer on the control port: {error}") from None
-                time.sleep(0.2)
+                waiting.sleep(0.2)
 
     def _forget_control(self):
         if self._control:
@@ -163,15 +103,13 @@ class BaseMachine:
 
     def open_control(self):
         """Another session, for what runs beside."""
-        return Control(self.name, self.control_port, self.namespace)
+        try:
+            return Control(self.name, self.connect(CONTROL_PORT))
+        except OSError as error:
+            raise LabError(f"{self.name}: cannot connect to its control port: {error}") from None
 
     def call(self, command, seconds=20, **options):
         return self.control.call(command, seconds, **options)
-
-    @property
-    def peer_address(self):
-        """As the other pods reach this one's teleport port: their slirp's gateway is the host."""
-        return f"10.0.2.2:{self.teleport_port}"
 
     def com2_end(self):
         """Where its COM2 ends once all has arrived that the pod has put on it so far: by the pod's own count."""
@@ -179,21 +117,5 @@ class BaseMachine:
         self.com2.log.wait_position(end, 20)
         return end
 
-    # ---- clocks ------------------------------------------------------------------------------------------------------
-
-    def clock(self):
-        """(host seconds, virtual seconds) of one instant, as exactly as a request's round trip allows."""
-        before = time.monotonic()
-        uptime = self.call("stats")["uptime_us"] / 1e6
-        return (before + time.monotonic()) / 2, uptime
-
     def run_for(self, seconds):
-        """Until that much time has passed by the pod's clock, which falls behind the host's when the host is busy."""
-        end = self.clock()[1] + seconds
-        time.sleep(seconds)
-        wait_until(lambda: self.clock()[1] >= end, seconds + 5, f"{self.name}: its clock stands still", 0.02)
-
-    def clock_ratio(self, since):
-        """Virtual over host time since an earlier clock()."""
-        host, virtual = self.clock()
-        return (virtual - since[1]) / max(host - since[0], 1e-6)
+        waiting.sleep(seconds)

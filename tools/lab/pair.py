@@ -1,10 +1,7 @@
 """Two pods that reach each other, and a guest that moves between them while its serial line is read on both."""
-import time
-
-from . import linux, oracle
-from .emulators import make
+from . import linux, oracle, waiting
+from .emulators import laboratory_for, make
 from .errors import Failure, LabError, expect, expect_equal
-from .patience import deadline
 from .settings import Pod
 
 PAGE_SIZE = 4096
@@ -12,16 +9,20 @@ STEADY_S = 0.5        # between two looks that must agree
 
 
 class Pair:
-    """Both machines boot at once. Guests that are to be followed have console=com2, one at a time."""
+    """Both machines boot at once. Guests that are to be followed have console=com2, one at a time. More words are those of the
+    Laboratory: links, faults, seed."""
 
-    def __init__(self, settings, guests, directory, other_settings=None, more_of_a=""):
+    def __init__(self, settings, guests, directory, other_settings=None, more_of_a="", **of_the_laboratory):
+        self.laboratory = laboratory_for(settings, directory, **of_the_laboratory)
         self.a = make(settings, Pod("pod-a", guests, more=more_of_a), directory / "pod-a")
         self.b = make(other_settings or settings, Pod("pod-b", guests), directory / "pod-b")
         self.pods = [self.a, self.b]
 
     def start(self):
+        self.laboratory.start()
         for pod in self.pods:
             pod.start()
+        self.laboratory.check_faults()
         return self
 
     def ready(self):
@@ -32,9 +33,14 @@ class Pair:
     def stop(self):
         for pod in self.pods:
             pod.stop()
+        self.laboratory.stop()
 
     def __enter__(self):
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
 
     def __exit__(self, *_):
         self.stop()
@@ -112,10 +118,10 @@ class Traveller:
 
 def settled(pod, read, seconds=10):
     """Waits until two looks at a counter, STEADY_S apart, agree (or the time is over); the last value."""
-    end = deadline(seconds)
+    end = waiting.deadline(seconds)
     last = read(pod)
-    while time.monotonic() < end:
-        time.sleep(STEADY_S)
+    while waiting.now() < end:
+        waiting.sleep(STEADY_S)
         now = read(pod)
         if now == last:
             return now
@@ -125,9 +131,9 @@ def settled(pod, read, seconds=10):
 
 def expect_back(pod, read, before, what, seconds=10):
     """A counter comes back to what it was: all that was taken has been given back, at once or a little later."""
-    end = deadline(seconds)
-    while (now := read(pod)) != before and time.monotonic() < end:
-        time.sleep(STEADY_S / 5)
+    end = waiting.deadline(seconds)
+    while (now := read(pod)) != before and waiting.now() < end:
+        waiting.sleep(STEADY_S / 5)
     expect_equal(now, before, what)
 
 

@@ -9,6 +9,8 @@ LOADER = ESP / "EFI/BOOT/BOOTX64.EFI"
 KERNEL = ESP / "telepod/kernel.elf"
 BOCHS = BUILD / "deps/bochs/bochs"
 BOCHS_SHARE = BUILD / "deps/bochs/share"
+CABLE_LIB = BUILD / "lab/libcable.so"
+CABLE_MODULE = BUILD / "lab/libbx_eth_cable.so"
 OVMF = Path("/usr/share/ovmf/OVMF.fd")
 TELEPOD = BUILD / "tools/telepod"
 

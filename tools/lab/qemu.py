@@ -1,13 +1,37 @@
-"""A pod in QEMU with OVMF: TCG by default (no VT-x there), KVM with nested VT-x where the host has both."""
+"""A pod in QEMU with OVMF: TCG by default (no VT-x there), KVM with nested VT-x where the host has both. It lives in the host's
+time and on QEMU's own user network, so no figure comes from it: bounds are wide, and nothing is said about times."""
 import json
+import random
 import socket
 import struct
+import subprocess
 import zlib
 
 from . import children, places
 from .errors import LabError
+from .gateway import PORTS
 from .machine import CONTROL_PORT, TELEPORT_PORT, BaseMachine
-from .patience import patient, wait_until
+from .streams import ByteLog, Reader, Terminal
+from .waiting import wait_until
+
+ANSWER_SECONDS = 40
+_reserved = []
+
+
+def free_port():
+    """A TCP port of the loopback device that nobody has, nor another lab takes meanwhile: a socket is bound to it as long as
+    this lab lives. It does not listen, so an emulator that asks for SO_REUSEADDR, as slirp does, gets the port all the same."""
+    while True:
+        place = socket.socket()
+        port = random.choice(PORTS)
+        try:
+            place.bind(("127.0.0.1", port))
+        except OSError:
+            place.close()
+            continue
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)     # from now on, and not before: it was nobody's
+        _reserved.append(place)
+        return port
 
 
 def kvm_missing():
@@ -28,7 +52,51 @@ def kvm_missing():
 
 
 class QemuMachine(BaseMachine):
-    boot_seconds = 120
+    boot_seconds = 480
+
+    def __init__(self, settings, pod, directory):
+        super().__init__(settings, pod, directory)
+        self.control_port, self.teleport_port = free_port(), free_port()
+        self._child = None
+
+    def start(self):
+        self._write_volume()
+        self.com1, self.com2 = Terminal(self.directory / "com1.log"), Terminal(self.directory / "com2.log")
+        self._files = [open(self.directory / "pod.log", "wb"), open(self.directory / "emulator.log", "wb")]
+        self._child = children.spawn(self.command(), cwd=self.directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                     stderr=self._files[1])
+        self.log = ByteLog(self._files[0])
+        self._reader = Reader(self._child.stdout.fileno(), self.log)
+        return self
+
+    def alive(self):
+        return self._child is not None and self._child.poll() is None
+
+    def kill(self):
+        if self._child:
+            children.kill(self._child)
+
+    def stop(self):
+        self._forget_control()
+        if not self._child:
+            return
+        children.stop(self._child)
+        self._child = None
+        self._reader.close()
+        for port in (self.com1, self.com2):
+            port.close()
+
+    def connect(self, port):
+        """slirp accepts before the pod does: only an answer counts."""
+        forwarded = {CONTROL_PORT: self.control_port, TELEPORT_PORT: self.teleport_port}[port]
+        connection = socket.create_connection(("127.0.0.1", forwarded), ANSWER_SECONDS)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    @property
+    def peer_address(self):
+        """As the other pods reach this one's teleport port: their slirp's gateway is the host."""
+        return f"10.0.2.2:{self.teleport_port}"
 
     def command(self):
         s = self.settings
@@ -46,7 +114,7 @@ class QemuMachine(BaseMachine):
         """The screen as it is now, as PPM; returns (width, height, pixels)."""
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX) as qmp:
-            qmp.settimeout(patient(10))
+            qmp.settimeout(ANSWER_SECONDS)
             # A relative path keeps within a socket address's 108 bytes wherever the tree lies.
             qmp.connect(f"/proc/{self._child.pid}/cwd/qmp")
             stream = qmp.makefile("rw")
@@ -58,13 +126,8 @@ class QemuMachine(BaseMachine):
                 while "return" not in (answer := json.loads(stream.readline())):
                     if "error" in answer:
                         raise LabError(f"QEMU: {answer['error']}")
-        wait_until(path.exists, 5, "QEMU writes no picture of the screen")
+        wait_until(path.exists, ANSWER_SECONDS, "QEMU writes no picture of the screen")
         return read_ppm(path)
-
-    def stop(self):
-        if self._child:
-            children.stop(self._child)
-        super().stop()
 
 
 def read_ppm(path):

@@ -6,7 +6,7 @@ import time
 from . import places
 from .emulators import make
 from .errors import expect, expect_equal
-from .patience import wait_until
+from .waiting import wait_until
 from .qemu import write_png
 from .settings import Guest, Machine, Pod
 
@@ -57,7 +57,7 @@ def boot(nic, directory, say=print):
             say(f"  {sentence}")
         say("  " + check_screen(machine, directory))
         machine.control.must("shutdown")
-        wait_until(lambda: not machine.alive(), 10, "the pod did not power off")
+        wait_until(lambda: not machine.alive(), 60, "the pod did not power off")
         say(f"  powered off; {time.monotonic() - started:.1f} s")
 
 

@@ -1,11 +1,5 @@
-"""What a machine is made of. Defaults are those of the published comparison: one icelake_u, 512 MiB, 50 MHz."""
+"""What a machine is made of. Defaults are those of the published comparison: one icelake_u, 512 MiB, 50 MIPS."""
 from dataclasses import dataclass, field, replace
-
-
-# A pod whose clock stepped by more than this against the other's during a teleport was held up by the host.
-CLOCK_STEP_US = 5000
-# Virtual over host time: outside of this, the host did not keep up.
-CLOCK_RATIO = (0.97, 1.03)
 
 
 @dataclass(frozen=True)
@@ -16,17 +10,17 @@ class Machine:
     cpus: int = 1
     memory_mib: int = 512
     ips: int = 50_000_000               # Bochs: instructions, and TSC ticks, a virtual second
-    sync: str = "slowdown"              # Bochs: virtual time never runs ahead of the host's
     nic: str = "e1000"                  # or "e1000e" (QEMU)
-    tap: str = ""                       # Bochs: a second card on this tap, the guests' LAN
+    lan: bool = False                   # Bochs: a second card, on the guests' LAN
 
     def but(self, **changes):
         return replace(self, **changes)
 
     def describe(self):
         if self.platform == "bochs":
-            return (f"Bochs, {self.model}{' without ' + self.lacks if self.lacks else ''}, {self.cpus} CPU, {self.memory_mib} MiB, ips={self.ips}, sync={self.sync}, "
-                    f"{self.nic} on slirp" + (", another on a tap" if self.tap else ""))
+            lacks = f" without {self.lacks}" if self.lacks else ""
+            return (f"Bochs, {self.model}{lacks}, {self.cpus} CPU, {self.memory_mib} MiB, ips={self.ips}, {self.nic}"
+                    + (", another on the guests' LAN" if self.lan else ""))
         return f"{self.platform}, {self.cpus} CPU, {self.memory_mib} MiB, {self.nic} on slirp"
 
 
@@ -77,9 +71,11 @@ class Pod:
     files: dict = field(default_factory=dict)   # name -> bytes, besides the guests' images
     ini: str = ""                               # instead of a generated telepod.ini
     more: str = ""                              # more lines of the generated [pod] section
+    address: str = ""                           # on a network of /24; empty: by DHCP
 
     def telepod_ini(self):
         if self.ini:
             return self.ini
-        pod = f"[pod]\nname = {self.name}\naddress = dhcp\n" + self.more + "".join(f"run = {command}\n" for command in self.run)
+        address = f"{self.address}/24" if self.address else "dhcp"
+        pod = f"[pod]\nname = {self.name}\naddress = {address}\n" + self.more + "".join(f"run = {command}\n" for command in self.run)
         return pod + "".join("\n" + guest.section() for guest in self.guests)

@@ -1,36 +1,25 @@
 """What the lab prints: lines of two pods side by side in the order of their arrival, and the table at the end."""
 import subprocess
 import sys
-import threading
-import time
 
-from . import places
+from . import places, waiting
 
 
 class Story:
-    """Prints whole lines, each with the seconds since the start."""
+    """Prints whole lines, each with its time: seconds since the power-on of the first machine, or of the host's since the start."""
 
     def __init__(self, out=sys.stdout):
         self._out = out
-        self._start = time.monotonic()
-        self._lock = threading.Lock()
+        self._start = None
 
     def tell(self, who, text):
-        with self._lock:
-            print(f"{time.monotonic() - self._start:6.2f}  {who:<14} {text}", file=self._out, flush=True)
+        if self._start is None:
+            self._start = waiting.now()
+        print(f"{waiting.now() - self._start:9.4f}  {who:<14} {text}", file=self._out, flush=True)
 
     def follow(self, who, log, wanted=lambda line: True, at=0):
-        """Tells a machine's lines as they come; a daemon thread, which ends with the lab."""
-        def run(at):
-            while True:
-                *lines, rest = (data := log.bytes(at)).split(b"\n")
-                for line in (raw.decode("ascii", "replace").strip("\r") for raw in lines):
-                    if line.strip() and wanted(line):
-                        self.tell(who, line)
-                at += len(data) - len(rest)
-                time.sleep(0.02)
-
-        threading.Thread(target=run, args=(at,), daemon=True).start()
+        """Tells a machine's lines as they come."""
+        log.follow(lambda line: line.strip() and wanted(line) and self.tell(who, line), at)
 
 
 def round_line(event):

@@ -1,11 +1,10 @@
 """The teleport protocol as net/teleport/wire.h and messages.c lay it out, written a second time from PROTOCOL.md: for tests
 that play a source or a target, honest or not. Nothing here is shared with the pods' code."""
-import socket
 import struct
-import time
 
+from . import laboratory, waiting
 from .errors import LabError
-from .patience import patient
+from .machine import TELEPORT_PORT
 
 HEADER = struct.Struct("<HHII")         # type, flags, length, sequence; then the CRC
 HEADER_SIZE = 16
@@ -141,16 +140,16 @@ class Peer:
 
     def __init__(self, connection, seconds=15):
         self.socket = connection
-        self.socket.settimeout(patient(seconds))
+        self.socket.settimeout(seconds)
         self.sent = self.received = 0
         self.sent_digest = self.received_digest = 0
 
     @classmethod
-    def connect(cls, port, seconds=15):
+    def connect(cls, pod, seconds=15):
         try:
-            return cls(socket.create_connection(("127.0.0.1", port), patient(5)), seconds)
+            return cls(pod.connect(TELEPORT_PORT), seconds)
         except OSError as error:
-            raise LabError(f"cannot connect to the teleport port: {error}") from None
+            raise LabError(f"cannot connect to the teleport port of {pod.name}: {error}") from None
 
     def send(self, record):
         data = encode(record, self.sent)
@@ -169,7 +168,7 @@ class Peer:
     def end_sending(self):
         """The other side may have closed by itself."""
         try:
-            self.socket.shutdown(socket.SHUT_WR)
+            self.socket.shutdown()
         except OSError:
             pass
 
@@ -210,19 +209,17 @@ class Listener:
     """Where a pod's source connects to when the lab plays the target."""
 
     def __init__(self):
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        self.address = f"10.0.2.2:{self.port}"
+        self._listener = laboratory.current().listen()
+        self.address = f"{laboratory.HOST}:{self._listener.port}"
 
     def accept(self, seconds=15):
-        self.socket.settimeout(patient(seconds))
         try:
-            return Peer(self.socket.accept()[0], seconds)
+            return Peer(self._listener.accept(seconds), seconds)
         except TimeoutError:
             raise LabError("no pod connected") from None
 
     def close(self):
-        self.socket.close()
+        self._listener.close()
 
 
 class FakeTarget:
@@ -253,7 +250,7 @@ class FakeTarget:
 
     @staticmethod
     def _pong(record):
-        now = time.monotonic_ns()
+        now = round(waiting.now() * 1e9)
         return [Record(CLOCK_PONG, record.payload[:8] + struct.pack("<QQ", now, now))]
 
     def ready(self, prepare, digest_change=0):
@@ -261,4 +258,4 @@ class FakeTarget:
         return Record(READY, struct.pack("<QIIQQ", epoch, digest ^ digest_change, 0, 1, 2))
 
     def running(self):
-        return Record(RUNNING, struct.pack("<6Q", self.epoch, *[time.monotonic_ns()] * 5))
+        return Record(RUNNING, struct.pack("<6Q", self.epoch, *[round(waiting.now() * 1e9)] * 5))

@@ -41,7 +41,8 @@ use_system() {
     cat > "$1/bochs" <<EOF
 #!/bin/sh
 prefix=\$(dirname "\$(readlink -f "\$0")")
-export BXSHARE=$share LD_PRELOAD=\$prefix/stub/libbochs-mend.so
+export BXSHARE=$share LD_PRELOAD=\$prefix/stub/libbochs-mend.so\${LD_PRELOAD:+:\$LD_PRELOAD}
+[ -z "\$TELEPOD_MODULES" ] || export LTDL_LIBRARY_PATH=\$TELEPOD_MODULES
 exec $program "\$@"
 EOF
     printf '#!/bin/sh\nexec %s "$@"\n' "$hub" > "$1/bxhub"
@@ -85,13 +86,13 @@ build_stubs() {
     done
 }
 
-# write_launcher DIR NAME BINARY: started through the prefix's own ld.so, since the binary wants a newer libc.
+# write_launcher DIR NAME BINARY: plug-ins also from TELEPOD_MODULES; started through the prefix's own ld.so, since the binary wants a newer libc.
 write_launcher() {
     cat > "$1/$2" <<EOF
 #!/bin/sh
 prefix=\$(dirname "\$(readlink -f "\$0")")
 lib=\$prefix/root/$libdir
-export LTDL_LIBRARY_PATH=\$lib/bochs/plugins BXSHARE=\$prefix/share
+export LTDL_LIBRARY_PATH=\${TELEPOD_MODULES:+\$TELEPOD_MODULES:}\$lib/bochs/plugins BXSHARE=\$prefix/share
 exec "\$lib/ld-linux-x86-64.so.2" --library-path "\$prefix/stub:\$lib" "\$prefix/root/usr/bin/$3" "\$@"
 EOF
     chmod +x "$1/$2"
