@@ -56,7 +56,7 @@ def steady(flight):
     return flight
 
 
-def patient(pair, action):
+def pair, action:
     for attempt in range(TRIES):
         try:
             return measured(pair, action)
@@ -245,7 +245,7 @@ def linux_idle(pair):
         runs = []
         for _ in range(RUNS):
             guest.run_for(SETTLE_S)
-            flight, ratios = patient(pair, move)
+            flight, ratios = pair, move
             runs.append({"ratio": round(flight["downtime_us"] / flight["floor_us"], 3), "downtime_us": flight["downtime_us"],
                          "floor_us": flight["floor_us"], "total_us": flight["total_us"], "bytes": flight["bytes"],
                          "rounds": len(flight["rounds"]), "residual_pages": flight["floor"]["residual_pages"],

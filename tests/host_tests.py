@@ -7,7 +7,7 @@ import subprocess
 from tests.suite import Test
 from tools.lab import places
 from tools.lab.errors import Failure, Skipped
-from tools.lab.patience import patient
+
 
 UNIT = places.BUILD / "tests/unit"
 FUZZ = places.BUILD / "tests/fuzz"
@@ -43,9 +43,9 @@ DEPTHS = {
 def run(command, seconds):
     """Output of a program that has to succeed."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=patient(seconds))
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise Failure(f"not done within {patient(seconds)} s") from None
+        raise Failure(f"not done within {seconds} s") from None
     if done.returncode:
         tail = "\n".join((done.stdout + done.stderr).split("\n")[-OUTPUT_LINES:])
         raise Failure(f"exit status {done.returncode}\n{tail}")

@@ -5,7 +5,7 @@ from tests.guest.one_pod import OnePod
 from tools.lab import oracle
 from tools.lab.errors import expect, expect_equal
 from tools.lab.pair import expect_back, resources, settled
-from tools.lab.patience import wait_until
+from tools.lab.waiting import wait_until
 
 
 def hello(fixture: OnePod):

@@ -1,12 +1,12 @@
 """Guests, files and operators that do what they must not: a sentence says what and where, and everything else goes on."""
 import json
 import re
-import socket
 
 from tests.guest.one_pod import SETTINGS, OnePod
 from tools.lab.errors import Failure, expect, expect_equal
+from tools.lab.machine import CONTROL_PORT
 from tools.lab.pair import expect_back, resources, settled
-from tools.lab.patience import deadline, patient
+from tools.lab.waiting import deadline
 
 NOISY_LATE_MS = 20      # six slices of a millisecond each, and some
 
@@ -141,7 +141,7 @@ def noise(fixture: OnePod):
             pass
         session.close()
     for data in (b"lis", b"x" * 3000, b""):
-        with socket.create_connection(("127.0.0.1", fixture.pod.control_port), patient(5)) as half:
+        with fixture.pod.connect(CONTROL_PORT) as half:
             half.sendall(data)
     reply = fixture.must("list")
     json.dumps(reply)

@@ -3,9 +3,9 @@ import random
 
 from tools.lab import places
 from tools.lab.errors import expect, expect_equal
-from tools.lab.ethernet import ECHO_DATA_MAX, ECHO_REQUEST, Echo, Host, echo_checksum
-from tools.lab.machine import READY, free_port
-from tools.lab.qemu import QemuMachine
+from tools.lab.ethernet import ECHO_DATA_MAX, ECHO_REQUEST, Echo, Host, UdpCable, echo_checksum
+from tools.lab.machine import READY
+from tools.lab.qemu import QemuMachine, free_port
 from tools.lab.run_qemu import NICS
 from tools.lab.settings import Machine, Pod
 
@@ -19,7 +19,7 @@ SPOILS = (0x5555, 0x0001, 0x8000)       # over the right checksum; 0xffff would 
 # A reply's checksum is the request's and 0x0800 more, end-around: about the carry, and at both ends.
 EDGES = (0xF7FE, 0xF7FF, 0xF800, 0xFFFE, 0x0000, 0x0001)
 IDENTIFIER = 0x7E1E
-SECONDS = 5                             # for an answer; it takes milliseconds
+SECONDS = 60                            # for an answer; it takes milliseconds
 
 
 class WiredMachine(QemuMachine):
@@ -105,11 +105,12 @@ def ping(nic):
     def test():
         cable_port = free_port()
         directory = places.BUILD / "test/network" / nic
-        with Host(cable_port, HOST_MAC, HOST_ADDRESS) as host, \
+        cable = UdpCable(cable_port)
+        with Host(cable, HOST_MAC, HOST_ADDRESS) as host, \
              WiredMachine(Machine(platform="qemu", nic=nic), Pod("pod-wire", ini=INI), directory,
-                          cable_port, host.port) as pod:
+                          cable_port, cable.port) as pod:
             pod.wait_log(READY, pod.boot_seconds)
-            pod.wait_log(rf"net: card 0 .*{NICS[nic]}.* {POD_MAC.hex(':')}", 1)
+            pod.wait_log(rf"net: card 0 .*{NICS[nic]}.* {POD_MAC.hex(':')}", SECONDS)
             pod.wait_log(rf"net: address {POD_ADDRESS}\b", SECONDS)
             pod.wait_log(r"listening on TCP port \d+", SECONDS)
             pinger = Pinger(host)

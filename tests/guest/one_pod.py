@@ -1,10 +1,11 @@
 """A pod in Bochs for the in-guest tests, booted once. A clock guest ticks on COM2 all the time: whatever a test does to the
 pod, its ticks must stay without gap, and the pod's resources must come back."""
 from tools.lab import oracle, places
-from tools.lab.emulators import make
+from tools.lab.bochs import Alone
 from tools.lab.errors import Failure, LabError, expect, expect_equal
-from tools.lab.patience import wait_until
+
 from tools.lab.settings import Guest, Machine, Pod
+from tools.lab.waiting import wait_until
 
 # One pod alone: the host can hold twice the rate of a pair.
 SETTINGS = Machine(ips=100_000_000)
@@ -30,10 +31,11 @@ class OnePod:
     def __init__(self):
         files = bad_files()
         guests = [Guest(name) for name in IMAGES] + [Guest(name.removesuffix(".elf"), image=name) for name in files]
-        self.pod = make(self.settings, Pod("pod-t", guests, files=files, more=self.more), self.directory)
+        self._alone = Alone(self.settings, Pod("pod-t", guests, files=files, more=self.more), self.directory)
+        self.pod = self._alone.machine
 
     def start(self):
-        self.pod.start()
+        self._alone.start()
         self.pod.ready()
         self._ticks_from = self.pod.com2.log.position
         self.pod.control.must(f"start metronome image=clock.elf cmdline=hz={METRONOME_HZ} console=com2")
@@ -43,7 +45,7 @@ class OnePod:
         return self.pod.alive()
 
     def stop(self):
-        self.pod.stop()
+        self._alone.stop()
 
     # ---- for tests -----------------------------------------------------------------------------------------------
 

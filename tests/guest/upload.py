@@ -1,16 +1,15 @@
 """A pod that boots empty: its telepod.ini has a [pod] section and nothing else. All its work comes over the network."""
 import random
-import socket
-import subprocess
-import time
 
 from tests.guest.one_pod import OnePod
-from tools.lab import places
-from tools.lab.emulators import make
+from tools.lab import gateway, places, waiting
+from tools.lab.bochs import Alone
 from tools.lab.errors import Failure, expect, expect_equal
+from tools.lab.machine import CONTROL_PORT
 from tools.lab.pair import expect_back, resources, settled
-from tools.lab.patience import deadline, patient, wait_until
+
 from tools.lab.settings import Machine, Pod
+from tools.lab.waiting import deadline, wait_until
 
 SETTINGS = Machine(ips=100_000_000)
 MIB_LEFT_TO_THE_POD = 40
@@ -20,17 +19,18 @@ class EmptyPod:
     directory = places.BUILD / "test/empty-pod"
 
     def __init__(self):
-        self.pod = make(SETTINGS, Pod("pod-e"), self.directory)
+        self._alone = Alone(SETTINGS, Pod("pod-e"), self.directory)
+        self.pod = self._alone.machine
 
     def start(self):
-        self.pod.start()
+        self._alone.start()
         self.pod.ready()
 
     def usable(self):
         return self.pod.alive()
 
     def stop(self):
-        self.pod.stop()
+        self._alone.stop()
 
     # ---- for tests -----------------------------------------------------------------------------------------------
 
@@ -39,9 +39,8 @@ class EmptyPod:
 
     def client(self, *words, seconds=60):
         """The operator's own tool; (status, what it said)."""
-        done = subprocess.run([places.TELEPOD, f"127.0.0.1:{self.pod.control_port}", *map(str, words)],
-                              capture_output=True, timeout=patient(seconds), check=False)
-        return done.returncode, (done.stdout + done.stderr).decode()
+        status, output, errors = gateway.run([places.TELEPOD, f"127.0.0.1:{self.pod.control_port}", *map(str, words)], seconds)
+        return status, (output + errors).decode()
 
     def upload(self, path, name=""):
         status, said = self.client("upload", path, *([name] if name else []))
@@ -123,13 +122,14 @@ def remove_boot_file(fixture: OnePod):
 def broken_off(fixture: EmptyPod):
     """Connections that end at every stage of an upload leave nothing behind, and the name free."""
     def attempt(sent, end):
-        with socket.create_connection(("127.0.0.1", fixture.pod.control_port), patient(10)) as connection:
+        with fixture.pod.connect(CONTROL_PORT) as connection:
+            connection.settimeout(10)
             connection.sendall(b"upload part.img 3000000\n")
             if sent is None:
                 return
             answer = connection.recv(4096)
-            if b"is being uploaded" in answer and time.monotonic() < end:
-                time.sleep(0.1)     # the pod has yet to see that the attempt before has ended
+            if b"is being uploaded" in answer and waiting.now() < end:
+                waiting.sleep(0.1)     # the pod has yet to see that the attempt before has ended
                 return attempt(sent, end)
             expect(b'"event":"send"' in answer, f"no invitation to send: {answer!r}")
             connection.sendall(bytes(sent))

@@ -1,14 +1,15 @@
 """Virtio devices from inside: disk, network, console, random numbers; and what a driver must not do, in all their queues."""
 import re
-import threading
 
 from tests.guest.one_pod import OnePod
-from tools.lab import linux
+from tools.lab import laboratory, linux
 from tools.lab.errors import expect, expect_equal
-from tools.lab.patience import patient, wait_until
+from tools.lab.waiting import wait_until
+
 
 DISK = "memory=4M disk_size=4M devices=block"
 ALL = "memory=4M disk_size=2M devices=net,block,console,entropy"
+DRIVERS_ADDRESS = "10.0.2.78/24"
 KICK_LIMIT = 1500       # instructions: exit.virtio_kick
 
 
@@ -54,21 +55,13 @@ def net(fixture: OnePod):
 def abuse(fixture: OnePod):
     """Each misdeed in each queue of each device; beside it frames come in and input is typed, so that receive queues are looked at."""
     fixture.must("start shouter image=virtio_net.elf memory=4M devices=net cmdline=\"count=0\"")
-    done = threading.Event()
-
-    def type_on():
-        control = fixture.pod.open_control()
-        while not done.wait(0.05):
-            control.call("console virtio_abuse input=\"x\"")
-        control.close()
-
-    typist = threading.Thread(target=type_on, daemon=True)
-    typist.start()
+    session = fixture.pod.open_control()
+    typist = laboratory.current().every(0.05, lambda: session.send(b"console virtio_abuse input=\"x\"\n"))
     try:
         text = fixture.must_pass("virtio_abuse", f"{ALL} cmdline=wait=30", 150)
     finally:
-        done.set()
-        typist.join(patient(10))
+        typist.stop()
+        session.close()
         fixture.pod.control.call("stop shouter")
     expect("virtio_abuse: 4 devices survived\n" in text, f"it said {text[-300:]!r}")
 
@@ -94,7 +87,7 @@ def linux_drivers(words, interrupts):
     def test(fixture):
         start = fixture.pod.com2.log.position
         fixture.pod.control.must(f"start drivers image={linux.KERNEL} initrd={linux.INITRD} memory=96M console=com2 disk_size=16M "
-                                 f"devices=net,block,console,entropy cmdline=\"{linux.CONSOLE} {linux.QUICK} {words}\"")
+                                 f"devices=net,block,console,entropy cmdline=\"{linux.CONSOLE} {linux.QUICK} {words} address={DRIVERS_ADDRESS}\"")
         try:
             shell = linux.Shell(fixture.pod, "drivers", start)
             shell.wait()

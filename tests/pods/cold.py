@@ -4,7 +4,7 @@ import re
 from tests.pods.two_pods import TwoPods
 from tools.lab import places
 from tools.lab.errors import expect, expect_equal
-from tools.lab.patience import wait_until
+from tools.lab.waiting import wait_until
 
 
 def wait_halted(pods, pod, name, seconds=20):

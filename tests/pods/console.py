@@ -1,14 +1,14 @@
 """The operator's console stays with the guest: nothing lost, nothing twice, in both directions."""
 import re
 import subprocess
-import threading
 import time
 
 from tests.pods.two_pods import SETTINGS, TwoPods
-from tools.lab import children, linux, places, wire
-from tools.lab.errors import Failure, LabError, expect, expect_equal
+from tools.lab import children, gateway, laboratory, linux, places, waiting, wire
+from tools.lab.errors import Failure, expect, expect_equal
 from tools.lab.pair import Pair
-from tools.lab.patience import deadline, patient, wait_until
+from tools.lab.waiting import deadline, wait_until
+
 
 TYPED_PAUSE_S = 0.01
 ENOUGH = 200            # ticks, and bytes typed
@@ -21,6 +21,8 @@ class Attached:
     def __init__(self, pods, pod, guest, names=True):
         self.path = pods.directory / f"console-{guest}.bin"
         self.errors_path = self.path.with_suffix(".err")
+        self._beside = pods.laboratory.host_program()
+        self._beside.__enter__()
         words = [places.TELEPOD]
         for known in pods.pods if names else []:
             words += ["--pod", f"{known.name}=127.0.0.1:{known.control_port}"]
@@ -45,36 +47,34 @@ class Attached:
         while not condition():
             if self._child.poll() is not None:
                 raise Failure(f"the client has ended: {self.notes!r}")
-            expect(time.monotonic() < end, f"{what}: not within {patient(seconds)} s; the end of the console is {self.bytes[-80:]!r}")
-            time.sleep(0.05)
+            expect(waiting.now() < end, f"{what}: not within {seconds} s; the end of the console is {self.bytes[-80:]!r}")
+            waiting.sleep(0.05)
 
     def end(self, seconds=10):
         """Its exit status, once the guest is stopped."""
         try:
-            return self._child.wait(patient(seconds))
-        except subprocess.TimeoutExpired:
-            raise LabError(f"the client does not end: {self.notes!r}") from None
+            wait_until(lambda: self._child.poll() is not None, seconds, lambda: f"the client does not end: {self.notes!r}")
+            return self._child.returncode
         finally:
+            self._beside.__exit__(None, None, None)
             children.stop(self._child)
             self._output.close()
             self._errors.close()
 
 
-class Typist(threading.Thread):
+class Typist:
     """Types every byte value, one after the other, without pause for what the guest does."""
 
     def __init__(self, console):
-        super().__init__(daemon=True)
-        self.console, self.typed, self._ended = console, 0, threading.Event()
+        self.console, self.typed = console, 0
+        self._ticker = laboratory.current().every(TYPED_PAUSE_S, self._type)
 
-    def run(self):
-        while not self._ended.wait(TYPED_PAUSE_S):
-            self.console.type(bytes([self.typed % 256]))
-            self.typed += 1
+    def _type(self):
+        self.console.type(bytes([self.typed % 256]))
+        self.typed += 1
 
     def finish(self):
-        self._ended.set()
-        self.join(5)
+        self._ticker.stop()
         return self.typed
 
 
@@ -107,9 +107,8 @@ def follows(pods: TwoPods):
     console = Attached(pods, pod, "c")
     console.wait("the first tick", lambda: b"tick 1 " in console.bytes)
     typist = Typist(console)
-    typist.start()
     for _ in range(10):
-        time.sleep(0.3)
+        waiting.sleep(0.3)
         pod = move(pods, "c", pod)
     console.wait("enough of both", lambda: parse(console.bytes)[0] > ENOUGH and typist.typed > ENOUGH)
     typed = typist.finish()
@@ -125,7 +124,7 @@ def comes_later(pods: TwoPods):
     """Who asks the pod that the guest has left is led to where it is; a guest that nobody knows is refused."""
     pods.clear()
     pods.a.control.must("start c image=chatter.elf memory=8M")
-    time.sleep(0.3)
+    waiting.sleep(0.3)
     move(pods, "c", pods.a)
     console = Attached(pods, pods.a, "c")
     console.wait("a tick on the other pod", lambda: b"]\ntick " in console.bytes)
@@ -145,7 +144,6 @@ def failed_move(pods: TwoPods):
     console = Attached(pods, pods.a, "c")
     console.wait("the first tick", lambda: b"tick 1 " in console.bytes)
     typist = Typist(console)
-    typist.start()
     for step in ("round:0", "pause", "state", "prepare", "commit"):
         reply = pods.a.control.call(f"teleport c {pods.b.peer_address} cut={step}", 40)
         expect(not reply["ok"], f"the teleport cut at {step} succeeded")
@@ -164,10 +162,9 @@ def through_doubt(pods: TwoPods):
     console = Attached(pods, pods.a, "c")
     console.wait("the first tick", lambda: b"tick 1 " in console.bytes)
     typist = Typist(console)
-    typist.start()
     pods.a.control.call(f"teleport c {pods.b.peer_address} cut=running", 40)
     console.wait("the move", lambda: "has moved to pod-b" in console.notes)
-    time.sleep(0.3)
+    waiting.sleep(0.3)
     typed = typist.finish()
     console.wait("the last typed byte", lambda: len(parse(console.bytes)[1]) >= typed)
     pods.b.control.must("stop c")
@@ -184,10 +181,10 @@ def waits_while_paused(pods: TwoPods):
     console.wait("an answer", lambda: console.bytes.endswith(b"in 41\n"))
     pods.a.control.must("pause c")
     console.type(b"BCD")
-    time.sleep(0.2)
+    waiting.sleep(0.2)
     move(pods, "c", pods.a)
     console.type(b"EF")
-    time.sleep(0.2)
+    waiting.sleep(0.2)
     expect_equal(console.bytes, b"in 41\n", "the console of a paused guest")
     pods.b.control.must("resume c")
     console.wait("all of it", lambda: console.bytes.endswith(b"in 46\n"))
@@ -259,9 +256,8 @@ def linux_from_nothing(pods: EmptyPods):
         console.wait(f"the answer to {command}", lambda: answer.encode() in console.bytes, seconds)
 
     for name in (linux.KERNEL, linux.INITRD):
-        done = subprocess.run([places.TELEPOD, f"127.0.0.1:{pods.a.control_port}", "upload", places.LINUX / name],
-                              capture_output=True, timeout=patient(90), check=False)
-        expect_equal(done.returncode, 0, f"status of the upload of {name}, which said {done.stderr!r}")
+        status, _, said = gateway.run([places.TELEPOD, f"127.0.0.1:{pods.a.control_port}", "upload", places.LINUX / name], 90)
+        expect_equal(status, 0, f"status of the upload of {name}, which said {said!r}")
     pods.a.control.must(f"start linux image={linux.KERNEL} initrd={linux.INITRD} memory=96M "
                         f"cmdline=\"{linux.CONSOLE} {linux.QUICK}\"", 60)
     console = Attached(pods, pods.a, "linux")

@@ -1,10 +1,10 @@
 """Teleports that fail: the guest keeps running on the source with nothing lost, the target frees what it took, and the
 next teleport works."""
 from tests.pods.two_pods import TwoPods
-from tools.lab import oracle, wire
+from tools.lab import laboratory, oracle, wire
 from tools.lab.errors import expect, expect_equal
-from tools.lab.machine import free_port
-from tools.lab.patience import wait_until
+from tools.lab.waiting import wait_until
+
 
 BUSY = "cmdline=\"rate=4 check=16 set=256\""
 CUT = "cut by the operator"
@@ -73,7 +73,7 @@ def again_and_again(pods: TwoPods):
 
 def peer_absent(pods: TwoPods):
     dirtier = pods.traveller("dirtier", BUSY)
-    pods.failed_teleport(dirtier, "timeout=3000", [], address=f"10.0.2.2:{free_port()}")
+    pods.failed_teleport(dirtier, "timeout=3000", [], address=f"{laboratory.HOST}:7199")
     afterwards(pods, dirtier)
 
 

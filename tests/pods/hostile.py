@@ -57,7 +57,7 @@ def sizes(pods, records, state):
 
 def commit(pods, records):
     """Plays a source that commits. True: the guest runs, or has ended, on pod-b; else the words of the refusal."""
-    peer = wire.Peer.connect(pods.b.teleport_port)
+    peer = wire.Peer.connect(pods.b)
     for record in records:
         if record.kind == wire.HELLO:
             fields = list(wire.HELLO_FORM.unpack(record.payload))

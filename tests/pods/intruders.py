@@ -40,7 +40,7 @@ def epoch_of(records):
 
 def replay(pods, records):
     """Plays the source to pod-b; how it ended: "READY", "closed", or the words of REFUSE or ABORT. Leaves nothing."""
-    peer = wire.Peer.connect(pods.b.teleport_port)
+    peer = wire.Peer.connect(pods.b)
     power_on = next(_power_ons)
     for record in records:
         if record.kind == wire.HELLO and len(record.payload) == wire.HELLO_FORM.size:
@@ -92,7 +92,7 @@ def garbage(pods: TwoPods):
     before = pods.resources()
     for data in (b"GET / HTTP/1.1\r\nHost: pod\r\n\r\n", bytes(100_000), b"\xff" * 100_000,
                  bytes((i * 131 + 7) % 256 for i in range(50_000)), b"", b"\x01"):
-        peer = wire.Peer.connect(pods.b.teleport_port)
+        peer = wire.Peer.connect(pods.b)
         peer.send_raw(data)
         peer.end_sending()
         while peer.receive() is not None:
@@ -116,7 +116,7 @@ def headers(pods: TwoPods):
               ("versions 1 to 1", wire.encode(wire.Record(wire.HELLO, wire.hello(version=1, oldest=1)[:64]), 0)),
               ("COMMIT", wire.encode(wire.commit(0), 0))]
     for words, data in trials:
-        peer = wire.Peer.connect(pods.b.teleport_port)
+        peer = wire.Peer.connect(pods.b)
         peer.send_raw(data)
         said = outcome(peer, 0, None)
         peer.close()
@@ -154,7 +154,7 @@ def truncated(pods: TwoPods):
     before = pods.resources()
     for count in range(len(records)):
         replay(pods, records[:count])
-    peer = wire.Peer.connect(pods.b.teleport_port)
+    peer = wire.Peer.connect(pods.b)
     for record in records[:4]:
         peer.send(record)
     peer.send_raw(wire.encode(records[4], 4)[:20])

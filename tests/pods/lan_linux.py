@@ -4,16 +4,16 @@ import re
 import signal
 import socket
 import threading
-import time
 
 from tests.pods import lan
 from tests.pods.lan_pods import LanPods
-from tools.lab import children, linux, witness
+from tools.lab import children, linux, waiting, witness
 from tools.lab.errors import Failure, expect, expect_equal
 from tools.lab.observer import TYPE_IPV4
-from tools.lab.patience import deadline
+
 from tools.lab.probe import Prober
 from tools.lab.settings import Machine
+from tools.lab.waiting import deadline
 
 MOVES, MOVES_MOST = 10, 13
 LINES_PORT = 7
@@ -53,16 +53,16 @@ class Session(threading.Thread):
         stream = self._socket.makefile("rb")
         try:
             while self._running:
-                line = f"line {self.lines + 1} at {time.monotonic():.6f}"
-                began = time.monotonic()
+                line = f"line {self.lines + 1} at {waiting.now():.6f}"
+                began = waiting.now()
                 self._socket.sendall(line.encode() + b"\n")
                 answer = stream.readline().decode("ascii", "replace").rstrip("\n")
                 if answer != f"{self.lines + 1} {line}":
                     self.wrong = f"to {line!r} came {answer!r}"
                     return
                 self.lines += 1
-                self.slowest = max(self.slowest, time.monotonic() - began)
-                time.sleep(0.1)
+                self.slowest = max(self.slowest, waiting.now() - began)
+                waiting.sleep(0.1)
         except OSError as error:
             self.wrong = f"after {self.lines} lines: {error}"
 
@@ -108,9 +108,9 @@ def both_go_on(session, download, after, seconds=LINE_SECONDS):
     while session.lines <= lines or download.here() <= size:
         expect(not session.wrong, f"{after}, the TCP session: {session.wrong}")
         expect(not download.ended(), f"{after}: curl has ended")
-        expect(time.monotonic() < end, f"{after}, within {seconds} s: {session.lines - lines} lines of the session, "
+        expect(waiting.now() < end, f"{after}, within {seconds} s: {session.lines - lines} lines of the session, "
                f"{download.here() - size} bytes downloaded")
-        time.sleep(0.1)
+        waiting.sleep(0.1)
 
 
 def resets(frames):

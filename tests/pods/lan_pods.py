@@ -1,56 +1,52 @@
-"""Two pods with a second card each, on a bridge with a real Linux host: the guests' LAN."""
+"""Two pods with a second card each, on the cable that is the guests' LAN, and on it a host of the lab's that plays its own frames."""
 from tests.pods.two_pods import TwoPods
-from tools.lab import netns, places
-from tools.lab.emulators import make
-from tools.lab.errors import Skipped, expect_equal
-from tools.lab.lan import TAPS, Lan
+from tools.lab import places, waiting
+from tools.lab.errors import expect_equal
+from tools.lab.ethernet import ECHO_REPLY, ECHO_REQUEST, Arp, Echo, Host, LabCable
 from tools.lab.observer import Observer
-from tools.lab.settings import Guest, Machine, Pod
+from tools.lab.probe import Prober
+from tools.lab.settings import Guest, Machine
 
-SETTINGS = Machine(ips=50_000_000)
+SETTINGS = Machine(lan=True)
 GUESTS = ["net_echo", "dirtier", "clock"]
 ADDRESS = "192.168.77.50"           # net_echo's, unless it is told another
+HOST_ADDRESS, HOST_MAC = "192.168.77.2", bytes.fromhex("020000770002")
 BROADCAST = b"\xff" * 6
-PING_TRIES = 3
-PING_SECONDS = "10"                 # for an answer; only one that is lost costs them
+PING_SECONDS = 5                    # for all answers
+ARP_SECONDS = 5
+ECHO_ID = 0x7E1E
+ECHO_BYTES = bytes(range(56))
 
 
 class LanPods(TwoPods):
-    whole_host = True               # times are compared here, to the millisecond
     directory = places.BUILD / "test/lan"
     settings = SETTINGS
+    lan_link = "10g"                # floods are part of it
+
     def __init__(self):
-        missing = netns.missing()
-        if missing:
-            raise Skipped(f"the guests' LAN cannot be set up here: {missing}")
-        guests = self.make_guests()
-        self.a, self.b = (make(self.settings.but(tap=tap), Pod(name, guests, more="lan = 1\n"), self.directory / name)
-                          for name, tap in zip(("pod-a", "pod-b"), TAPS))
-        self.pods = [self.a, self.b]
-        self.lan = Lan(self.directory / "lan")
+        super().__init__(links={"lan": self.lan_link})
+        for pod in self.pods:
+            pod.pod.more += "lan = 1\n"
         self.observer = None
+        self._echoes = 0
 
     def make_guests(self):
         return [Guest(name) for name in GUESTS]
 
     def start(self):
-        self.lan.start()
-        self.observer = Observer(self.lan)
+        self.laboratory.start()
+        self.observer = Observer(self.laboratory, "lan")
+        self.host = Host(LabCable(self.laboratory, "lan", "host"), HOST_MAC, HOST_ADDRESS)
         for pod in self.pods:
-            pod.namespace = self.lan.lan
             pod.start()
         return self.ready()
 
-    def stop(self):
-        super().stop()
-        if self.observer:
-            self.observer.stop()
-        self.lan.stop()
-
     # ---- for tests -------------------------------------------------------------------------------------------------
 
-    def tap(self, pod):
-        return TAPS[self.pods.index(pod)]
+    @staticmethod
+    def port(pod):
+        """The pod's second card, as the observer knows it."""
+        return pod.name
 
     def begin(self, name="net_echo", pod=None, more=""):
         """A guest with a card on the LAN, and nothing left of an earlier test; the pod and the guest's MAC address."""
@@ -62,7 +58,8 @@ class LanPods(TwoPods):
 
     def clear(self):
         super().clear()
-        self.observer.forget()
+        if self.observer:
+            self.observer.forget()
 
     def move(self, name, source, options="", seconds=60):
         """Teleports it to the other pod; the flight record."""
@@ -71,26 +68,36 @@ class LanPods(TwoPods):
         expect_equal(reply["flight"]["outcome"], "moved", "outcome")
         return reply["flight"]
 
-    def ping(self, address=ADDRESS, count=5, interval="0.02"):
-        """How many of `count` are answered; of several tries the best, because a machine that is held up may drop a frame."""
-        tries = 0
-        while (answered := self._ping(address, count, interval)) < count and (tries := tries + 1) < PING_TRIES:
-            continue
-        return answered
+    def mac_of(self, address):
+        """By ARP; Failure if nobody answers."""
+        self.host.attend()
+        return self.host.arp(address, ARP_SECONDS)
 
-    def _ping(self, address, count, interval):
-        done = self.lan.run(["ping", "-n", "-q", "-i", interval, "-c", str(count), "-W", PING_SECONDS, address], 30)
-        for line in done.stdout.split("\n"):
-            if " received" in line:
-                return int(line.split(" received")[0].split()[-1])
-        return 0
+    def prober(self, address, interval=0.004):
+        return Prober(self.laboratory, self.host, self.mac_of(address), address, interval)
+
+    def ping(self, address=ADDRESS, count=5, interval=0.02):
+        """How many of `count` echoes are answered, after an ARP of their own."""
+        mac = self.mac_of(address)
+        answered, end = set(), waiting.deadline(PING_SECONDS + count * interval)
+        first = self._echoes + 1
+        for _ in range(count):
+            self._echoes += 1
+            self.host.send_echo(mac, address, Echo(ECHO_REQUEST, ECHO_ID, self._echoes & 0xFFFF, ECHO_BYTES))
+            waiting.sleep(interval)
+        while len(answered) < count and waiting.now() < end:
+            came = self.host.receive(end - waiting.now())
+            if came and not isinstance(came[2], Arp) and came[2].kind == ECHO_REPLY and came[2].data == ECHO_BYTES \
+                    and came[2].sequence >= first & 0xFFFF:
+                answered.add(came[2].sequence)
+        return len(answered)
 
     def of_guest(self, mac, since=0):
-        """Frames that came into the bridge from this station, wherever."""
+        """Frames that came into the switch from this station, wherever."""
         return [frame for frame in self.observer.frames(since) if frame.source == mac]
 
     def port_of(self, pod, guest):
-        """The switch's counters of a guest's port."""
+        """The pod's counters of a guest's port."""
         for port in pod.control.must("stats")["switch"]:
             if port["guest"] == guest:
                 return port

@@ -6,7 +6,8 @@ from tests.pods import intruders
 from tests.pods.two_pods import TwoPods
 from tools.lab import oracle, wire
 from tools.lab.errors import expect, expect_equal
-from tools.lab.patience import wait_until
+from tools.lab.waiting import wait_until
+
 
 FRAME = 4096
 MIB = 1 << 20

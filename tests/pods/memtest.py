@@ -4,7 +4,8 @@ import re
 
 from tests.pods.two_pods import TwoPods
 from tools.lab.errors import expect
-from tools.lab.patience import wait_until
+from tools.lab.waiting import wait_until
+
 
 MOVES = 4
 MOVE = "audit=1 rounds=4"    # it writes all the time: more rounds would bring nothing

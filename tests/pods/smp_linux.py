@@ -3,8 +3,9 @@ they work, and the kernel has to find nothing wrong, and its workload neither.""
 from tests.pods.two_pods import TwoPods
 from tools.lab import linux
 from tools.lab.errors import expect, expect_equal
-from tools.lab.patience import wait_until
+
 from tools.lab.settings import Machine
+from tools.lab.waiting import wait_until
 
 MOVES = 2
 # Two threads of one process that map and unmap blocks of memory: with one of them on each processor, each has to call the

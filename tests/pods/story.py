@@ -4,7 +4,7 @@ import sys
 
 from tools.lab import children, places
 from tools.lab.errors import Failure
-from tools.lab.patience import patient
+
 
 TOLD = ["runs on pod-b; watching it", "none lost, repeated or out of order; the TSC never ran backwards", "frames audited, none differs",
         "is the flight record"]
@@ -29,9 +29,9 @@ def told(guest, words, seconds):
         lab = children.spawn([sys.executable, "-m", "tools.lab", "run", "--guest", guest], cwd=places.ROOT, text=True,
                              errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
-            said, _ = lab.communicate(timeout=patient(seconds))
+            said, _ = lab.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            raise Failure(f"not at its end after {patient(seconds)} s") from None
+            raise Failure(f"not at its end after {seconds} s") from None
         finally:
             children.stop(lab)
         missing = [line for line in [*TOLD, *words] if line not in said]

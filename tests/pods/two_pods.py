@@ -2,8 +2,9 @@
 from tools.lab import linux, places
 from tools.lab.errors import Failure, expect, expect_equal
 from tools.lab.pair import Pair, Traveller, expect_back, resources, settled
-from tools.lab.patience import wait_until
+
 from tools.lab.settings import Guest, Machine
+from tools.lab.waiting import wait_until
 
 SETTINGS = Machine(ips=50_000_000)
 GUESTS = ["clock", "dirtier", "fpu", "hello", "smp", "spin_cli", "chatter", "virtio_block", "net_echo", "virtio_net"]
@@ -19,8 +20,8 @@ class TwoPods(Pair):
     other_settings = None
     more_of_a = ""                  # lines of pod-a's [pod] section
 
-    def __init__(self):
-        super().__init__(self.settings, self.make_guests(), self.directory, self.other_settings, self.more_of_a)
+    def __init__(self, **of_the_laboratory):
+        super().__init__(self.settings, self.make_guests(), self.directory, self.other_settings, self.more_of_a, **of_the_laboratory)
 
     def make_guests(self):
         return [*(Guest(name) for name in GUESTS), linux.MEMTEST]

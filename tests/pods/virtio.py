@@ -3,7 +3,8 @@ import re
 
 from tests.pods.two_pods import TwoPods
 from tools.lab.errors import expect
-from tools.lab.patience import wait_until
+from tools.lab.waiting import wait_until
+
 
 DISK = "memory=4M disk_size=8M devices=block,entropy,console"
 NET = "image=virtio_net.elf memory=4M devices=net"

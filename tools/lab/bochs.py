@@ -151,7 +151,8 @@ class Alone:
         self.laboratory = laboratory.Laboratory(directory, settings.ips)
         self.machine = machine(settings, pod, directory / pod.name)
 
-    def __enter__(self):
+    def start(self):
+        """The machine, which is being booted."""
         self.laboratory.start()
         try:
             return self.machine.start()
@@ -159,5 +160,11 @@ class Alone:
             self.laboratory.stop()
             raise
 
-    def __exit__(self, *_):
+    def stop(self):
         self.laboratory.stop()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()

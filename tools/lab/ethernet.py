@@ -3,11 +3,10 @@ Nothing here is shared with the pods' code, or with the network stack below the 
 every checksum."""
 import socket
 import struct
-import time
-from collections import namedtuple
+from collections import deque, namedtuple
 
 from .errors import Failure, LabError, expect, expect_equal
-from .patience import deadline, patient
+from .waiting import PAUSE, deadline, now, sleep
 
 BROADCAST = b"\xff" * 6
 GROUP = 1                               # in a MAC address's first byte: to several
@@ -22,7 +21,8 @@ ARP_REQUEST, ARP_REPLY = 1, 2
 IPV4 = struct.Struct(">BBHHHBBH4s4s")   # version and length, -, size, id, fragment, TTL, protocol, checksum, from, to
 IPV4_PLAIN = 0x45                       # version 4, five words: no options
 FRAGMENT_MASK = 0x3FFF                  # more fragments, or not the first
-PROTOCOL_ICMP = 1
+PROTOCOL_ICMP, PROTOCOL_UDP = 1, 17
+UDP = struct.Struct(">HHHH")           # from, to, length, checksum
 TTL = 64
 
 ICMP = struct.Struct(">BBHHH")          # type, code, checksum, identifier, sequence
@@ -93,21 +93,75 @@ def decode_ipv4(body):
     return source, target, protocol, body[IPV4.size:size]
 
 
-class Host:
-    """One host at the other end of a cable whose frames are UDP datagrams. It answers ARP for its own address alone."""
+class UdpCable:
+    """A cable whose frames are UDP datagrams of the loopback device: QEMU's. In the host's time."""
 
-    def __init__(self, cable_port, mac, address):
-        """The machine's end of the cable is 127.0.0.1:cable_port."""
-        self.mac, self.address = mac, socket.inet_aton(address)
-        self._cable = ("127.0.0.1", cable_port)
+    def __init__(self, machine_port):
+        """The machine's end is 127.0.0.1:machine_port."""
+        self._machine = ("127.0.0.1", machine_port)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
+
+    def close(self):
+        self._socket.close()
+
+    def send(self, frame):
+        self._socket.sendto(frame, self._machine)
+
+    def receive(self, seconds):
+        """The next frame; None when none came in time."""
+        end = deadline(seconds)
+        while (left := end - now()) > 0:
+            self._socket.settimeout(left)
+            try:
+                frame, sender = self._socket.recvfrom(2 * FRAME_MAX)
+            except TimeoutError:
+                return None
+            except OSError as error:
+                raise LabError(f"the cable: {error}") from None
+            if sender == self._machine:
+                return frame
+        return None
+
+
+class LabCable:
+    """A port on one of the laboratory's cables."""
+
+    def __init__(self, laboratory, cable, name):
+        self._frames = deque()
+        self._port = laboratory.raw_port(cable, name, lambda ns, frame: self._frames.append(frame))
+
+    def close(self):
+        pass
+
+    def send(self, frame):
+        self._port.send(frame)
+
+    def receive(self, seconds):
+        end = deadline(seconds)
+        while not self._frames and now() < end:
+            sleep(PAUSE)
+        return self._frames.popleft() if self._frames else None
+
+    def take(self):
+        """All that has come so far."""
+        frames = list(self._frames)
+        self._frames.clear()
+        return frames
+
+
+class Host:
+    """One host at the other end of a cable. It answers ARP for its own address alone."""
+
+    def __init__(self, cable, mac, address):
+        self.mac, self.address = mac, socket.inet_aton(address)
+        self._cable = cable
         self._identification = 0
         self.questions = 0              # of others, for this host's MAC address
 
     def close(self):
-        self._socket.close()
+        self._cable.close()
 
     def __enter__(self):
         return self
@@ -117,23 +171,15 @@ class Host:
 
     def send(self, target_mac, kind, body):
         frame = ETHERNET.pack(target_mac, self.mac, kind) + body
-        self._socket.sendto(frame + bytes(max(0, FRAME_MIN - len(frame))), self._cable)
+        self._cable.send(frame + bytes(max(0, FRAME_MIN - len(frame))))
 
     def _frame(self, end):
         """The next (to, from, type, body), or None when none came in time."""
-        while (left := end - time.monotonic()) > 0:
-            self._socket.settimeout(left)
-            try:
-                frame, cable = self._socket.recvfrom(2 * FRAME_MAX)
-            except TimeoutError:
-                return None
-            except OSError as error:
-                raise LabError(f"the cable: {error}") from None
-            if cable != self._cable:
-                continue
-            expect(ETHERNET.size <= len(frame) <= FRAME_MAX, f"a frame of {len(frame)} bytes")
-            return *ETHERNET.unpack(frame[:ETHERNET.size]), frame[ETHERNET.size:]
-        return None
+        frame = self._cable.receive(max(0, end - now()))
+        if frame is None:
+            return None
+        expect(ETHERNET.size <= len(frame) <= FRAME_MAX, f"a frame of {len(frame)} bytes")
+        return *ETHERNET.unpack(frame[:ETHERNET.size]), frame[ETHERNET.size:]
 
     def _arp_came(self, source_mac, body):
         """Answers a question for this host; returns a reply."""
@@ -163,6 +209,19 @@ class Host:
                     return source_mac, source, decode_echo(payload)
         return None
 
+    def attend(self):
+        """Answers what came meanwhile and asks for this host's address; all else is passed over."""
+        for frame in self._cable.take():
+            _, source_mac, kind = ETHERNET.unpack(frame[:ETHERNET.size])
+            if kind == TYPE_ARP:
+                self._arp_came(source_mac, frame[ETHERNET.size:])
+
+    def send_udp(self, mac, address, port, data):
+        """From the same port. Without a checksum, as RFC 768 allows."""
+        self._identification = (self._identification + 1) & 0xFFFF
+        self.send(mac, TYPE_IPV4, encode_ipv4(self.address, socket.inet_aton(address), PROTOCOL_UDP,
+                                              UDP.pack(port, port, UDP.size + len(data), 0) + data, self._identification))
+
     def ask(self, address):
         """Who has this address? To all, as RFC 826 says."""
         arp = Arp(ARP_REQUEST, self.mac, self.address, bytes(6), socket.inet_aton(address))
@@ -173,7 +232,7 @@ class Host:
         self.ask(address)
         came = self.receive(seconds)
         if not came:
-            raise Failure(f"no ARP answer for {address} within {patient(seconds)} s")
+            raise Failure(f"no ARP answer for {address} within {seconds} s")
         source_mac, sender, reply = came
         expect_equal((type(reply), sender), (Arp, socket.inet_aton(address)), "what an ARP answer tells of")
         expect_equal((reply.target_mac, reply.target), (self.mac, self.address), "whom an ARP answer is for")
@@ -189,7 +248,7 @@ class Host:
         came = self.receive(seconds)
         what = f"echo {echo.sequence} with {len(echo.data)} bytes"
         if not came:
-            raise Failure(f"no reply to {what} within {patient(seconds)} s")
+            raise Failure(f"no reply to {what} within {seconds} s")
         expect_equal(came[:2], (mac, socket.inet_aton(address)), f"sender of the reply to {what}")
         reply = came[2]
         expect_equal(reply[:-1], (ECHO_REPLY, echo.identifier, echo.sequence), f"kind and numbers, {what}")

@@ -25,9 +25,10 @@ def listen():
     raise LabError("there is no free TCP port on 127.0.0.1")
 
 
-def run(laboratory, words, seconds, **options):
+def run(words, seconds, **options):
     """A program of the host's that takes part and ends by itself: (exit status, what it said, its complaints)."""
-    with laboratory.host_program(), tempfile.TemporaryFile(dir=places.BUILD) as output, tempfile.TemporaryFile(dir=places.BUILD) as errors:
+    from .laboratory import current
+    with current().host_program(), tempfile.TemporaryFile(dir=places.BUILD) as output, tempfile.TemporaryFile(dir=places.BUILD) as errors:
         child = children.spawn(words, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, **options)
         try:
             wait_until(lambda: child.poll() is not None, seconds, f"{words[0]} has not ended within {seconds} s")

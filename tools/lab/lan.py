@@ -14,7 +14,6 @@ import time
 from . import children
 from .errors import LabError
 from .netns import Namespace
-from .patience import patient
 
 NETWORK = ipaddress.ip_network("192.168.77.0/24")
 HOST = str(NETWORK[1])
@@ -80,7 +79,7 @@ class Lan:
 
     def run(self, words, seconds):
         """A program on the host that ends by itself: its result."""
-        return subprocess.run(self.host.command(words), capture_output=True, text=True, timeout=patient(seconds))
+        return subprocess.run(self.host.command(words), capture_output=True, text=True, timeout=seconds)
 
     def stop(self):
         if getattr(self, "_dhcpd", None):

@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import LabError
-from .patience import patient
 
 CLONE_NEWNET = 0x40000000
 NAMES = re.compile(r"^telepod-(\d+)-\w+$")
 PLACE = Path("/run/netns")
-COMMAND_SECONDS = patient(20)
+COMMAND_SECONDS = 20
 _libc = ctypes.CDLL(None, use_errno=True)
 
 

@@ -1,9 +1,6 @@
 """Questions to the net_echo guest, at a fine interval, and its answers as the observer heard them: guests/net_echo.c has the
 other end. The prober only sends; what it sent and what came back, and when, is the observer's word."""
-import socket
 import struct
-import threading
-import time
 from dataclasses import dataclass
 
 PORT = 7777
@@ -48,48 +45,23 @@ def questions(frames):
 
 
 class Prober:
-    """Asks `address` every `interval` seconds from start() to stop(). Each question asks for a new count: an answer tells the
-    longest gap since the answer before it."""
+    """Asks `address` every `interval` seconds of virtual time while the `with` lasts. Each question asks for a new count: an answer
+    tells the longest gap since the answer before it."""
 
-    def __init__(self, lan, address, interval=0.004):
-        with lan.host.inside():
-            self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
-        self._to = (address, PORT)
+    def __init__(self, laboratory, host, mac, address, interval=0.004):
+        self._laboratory, self._host = laboratory, host
+        self._to = (mac, address)
         self._interval = interval
         self._number = 0
-        self._running = False
-
-    def start(self):
-        self._running = True
-        self._thread = threading.Thread(target=self._ask, daemon=True)
-        self._thread.start()
-        return self
 
     def _ask(self):
-        due = time.monotonic()
-        while self._running:
-            self._number += 1
-            try:
-                self._socket.sendto(FORMAT.pack(MAGIC, self._number, NEW_COUNT, 0, 0, 0, 0, 0, 0), self._to)
-            except OSError:
-                pass                    # no neighbour yet, or a full queue: it counts as a question that was not asked
-            try:
-                while self._socket.recv(256):
-                    pass
-            except OSError:
-                pass
-            due = max(due + self._interval, time.monotonic() - 10 * self._interval)
-            time.sleep(max(0, due - time.monotonic()))
-
-    def stop(self):
-        if self._running:
-            self._running = False
-            self._thread.join()
-        self._socket.close()
+        self._host.attend()
+        self._number += 1
+        self._host.send_udp(*self._to, PORT, FORMAT.pack(MAGIC, self._number, NEW_COUNT, 0, 0, 0, 0, 0, 0))
 
     def __enter__(self):
-        return self.start()
+        self._ticker = self._laboratory.every(self._interval, self._ask)
+        return self
 
     def __exit__(self, *_):
-        self.stop()
+        self._ticker.stop()
