@@ -34,10 +34,26 @@ static void expect_near(const char *what, uint64_t measured, uint64_t expected, 
 #define SPEAKER_GATE 0x01
 #define SPEAKER_OUTPUT 0x20
 
-/* As kernels measure their TSC. */
-static void check_pit(void)
+/* A guest beside may have the CPU when the time is over: the shortest of some tries was not disturbed. */
+#define TRIES 5
+
+static uint64_t shortest(uint64_t (*measure)(void))
 {
-    uint64_t start, end;
+    uint64_t least = measure();
+
+    for (unsigned i = 1; i < TRIES; i++) {
+        uint64_t ticks = measure();
+
+        if (ticks < least)
+            least = ticks;
+    }
+    return least;
+}
+
+/* As kernels measure their TSC. */
+static uint64_t pit_ticks(void)
+{
+    uint64_t start;
     outb(SPEAKER, (inb(SPEAKER) & ~2) | SPEAKER_GATE);
     outb(PIT_CONTROL, 0xb0);            /* channel 2, both bytes, mode 0 */
     outb(PIT_CHANNEL_2, PIT_COUNT & 0xff);
@@ -45,20 +61,29 @@ static void check_pit(void)
     outb(PIT_CHANNEL_2, PIT_COUNT >> 8);
     while (!(inb(SPEAKER) & SPEAKER_OUTPUT))
         ;
-    end = rdtsc();
-    expect_near("20 ms by the PIT", end - start, tsc_hz * PIT_COUNT / PIT_HZ, 10);
+    return rdtsc() - start;
+}
+
+static void check_pit(void)
+{
+    expect_near("20 ms by the PIT", shortest(pit_ticks), tsc_hz * PIT_COUNT / PIT_HZ, 10);
 }
 
 #define PM_TIMER 0x608
 #define PM_HZ 3579545u
 
-static void check_pm_timer(void)
+static uint64_t pm_timer_ticks(void)
 {
     uint32_t first = inl(PM_TIMER), ticks = PM_HZ / 50;
     uint64_t start = rdtsc();
     while (inl(PM_TIMER) - first < ticks)
         ;
-    expect_near("20 ms by the ACPI timer", rdtsc() - start, tsc_hz / 50, 10);
+    return rdtsc() - start;
+}
+
+static void check_pm_timer(void)
+{
+    expect_near("20 ms by the ACPI timer", shortest(pm_timer_ticks), tsc_hz / 50, 10);
 }
 
 #define RTC_INDEX 0x70

@@ -245,7 +245,7 @@ class EmptyPods(TwoPods):
 
     def __init__(self):
         linux.built()
-        Pair.__init__(self, SETTINGS, [], self.directory)
+        Pair.__init__(self, SETTINGS, [], self.directory, links=self.links)
 
 
 def linux_from_nothing(pods: EmptyPods):

@@ -21,10 +21,9 @@ ECHO_BYTES = bytes(range(56))
 class LanPods(TwoPods):
     directory = places.BUILD / "test/lan"
     settings = SETTINGS
-    lan_link = "10g"                # floods are part of it
 
     def __init__(self):
-        super().__init__(links={"lan": self.lan_link})
+        super().__init__()
         for pod in self.pods:
             pod.pod.more += "lan = 1\n"
         self.observer = None

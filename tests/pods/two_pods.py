@@ -19,9 +19,10 @@ class TwoPods(Pair):
     settings = SETTINGS
     other_settings = None
     more_of_a = ""                  # lines of pod-a's [pod] section
+    links = {"net": "10g", "lan": "10g"}    # guests that write fast, and floods, are part of the tests
 
-    def __init__(self, **of_the_laboratory):
-        super().__init__(self.settings, self.make_guests(), self.directory, self.other_settings, self.more_of_a, **of_the_laboratory)
+    def __init__(self):
+        super().__init__(self.settings, self.make_guests(), self.directory, self.other_settings, self.more_of_a, links=self.links)
 
     def make_guests(self):
         return [*(Guest(name) for name in GUESTS), linux.MEMTEST]

@@ -158,6 +158,7 @@ class Host:
         self.mac, self.address = mac, socket.inet_aton(address)
         self._cable = cable
         self._identification = 0
+        self.echoes = set()             # (identifier, sequence) of answers that attend() has seen
         self.questions = 0              # of others, for this host's MAC address
 
     def close(self):
@@ -210,11 +211,17 @@ class Host:
         return None
 
     def attend(self):
-        """Answers what came meanwhile and asks for this host's address; all else is passed over."""
+        """Answers what came meanwhile and asks for this host's address, and notes the answers to echoes; all else is passed
+        over."""
         for frame in self._cable.take():
-            _, source_mac, kind = ETHERNET.unpack(frame[:ETHERNET.size])
+            target_mac, source_mac, kind = ETHERNET.unpack(frame[:ETHERNET.size])
+            body = frame[ETHERNET.size:]
             if kind == TYPE_ARP:
-                self._arp_came(source_mac, frame[ETHERNET.size:])
+                self._arp_came(source_mac, body)
+            elif kind == TYPE_IPV4 and target_mac == self.mac:
+                _, _, protocol, payload = decode_ipv4(body)
+                if protocol == PROTOCOL_ICMP and (echo := decode_echo(payload)).kind == ECHO_REPLY:
+                    self.echoes.add((echo.identifier, echo.sequence))
 
     def send_udp(self, mac, address, port, data):
         """From the same port. Without a checksum, as RFC 768 allows."""

@@ -687,6 +687,7 @@ static void end_quantum(void)
 int lab_run(uint64_t until_ns, bool stop_at_news)
 {
     lab.news = false;
+    until_ns = (until_ns + NS_PER_US - 1) / NS_PER_US * NS_PER_US;     /* whole ticks of every machine */
     for (;;) {
         if (lab.granted) {
             if (!await_machines())

@@ -34,6 +34,7 @@ void lab_close(void);
 uint64_t lab_now(void);
 /* Nanoseconds of virtual time between two meetings of all machines, as it is now. */
 uint64_t lab_quantum(void);
+/* Up to the whole microsecond at or behind `until_ns`. An enum lab_status. */
 int lab_run(uint64_t until_ns, bool stop_at_news);
 /* The first machine that lab_run() is waiting for, or -1. */
 int lab_waits_for(void);
