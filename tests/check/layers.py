@@ -27,13 +27,14 @@ MAY_INCLUDE = {
     "net/control": [*KERNEL, "boot/config_value.h", "mm", "vmx", "net"],
     "guests": ["guests"],
     "tools/telepod": ["tools/telepod"],
+    "tools/lab/cable": ["tools/lab/cable"],
     "tests": ["boot", "kernel", "mm", "vmx", "net", "guests", "tests", "tools"],
     "tools/setup": ["tools/setup"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 ASSEMBLY = re.compile(r"\b(?:__asm__|asm)\b\s*(?:volatile|goto)?\s*\(")
 # One instruction a function; the guests and the loader have rooms of their own.
-MAY_HAVE_ASSEMBLY = ("kernel/arch/", "vmx/insn.h", "boot/insn.h", "guests/", "tests/", "tools/setup/")
+MAY_HAVE_ASSEMBLY = ("kernel/arch/", "vmx/insn.h", "boot/insn.h", "guests/", "tests/", "tools/setup/", "tools/lab/cable/emulator.h")
 
 
 def within(path, room):

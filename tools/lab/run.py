@@ -1,17 +1,22 @@
 """`make run`: a guest moves from one pod to another while it runs, and the story of it."""
 import json
-import shutil
+import os
+import sys
 import time
+from pathlib import Path
 
-from . import linux, oracle, places
+from . import linux, oracle, places, wire
 from .emulators import settings_of_platform
-from .errors import expect, expect_equal
+from .errors import Failure, LabError, expect, expect_equal
+from .faults import parse_all
 from .pair import CHECKS, Pair, Traveller
 from .settings import Guest, Machine
 from .story import Story, flight_table, round_line
 
 SETTINGS = Machine(ips=50_000_000)
 BEFORE_S, AFTER_S = 2, 3
+SNAP_ALL = 1518
+BETWEEN_S = 0.3
 LEAST_TICKS = {"linux": 2}   # on each pod; others: 10
 TOLD_EVERY = 10           # ticks of the clock, outside of the teleport
 # Linux counts, checks itself all the time, and says once a second how it is.
@@ -74,7 +79,22 @@ class Watch:
         return self.moving or not tick or int(tick[1]) % TOLD_EVERY == 0
 
 
-def travel(story, pair, guest):
+def to_and_fro(story, pair, guest, traveller, moves):
+    """That many moves; one that fails, because a fault was ordered, leaves the guest where it is. The last flight record."""
+    for number in range(1, moves + 1):
+        source = traveller.pod.name
+        try:
+            flight = traveller.move(seconds=MOVE_SECONDS.get(guest, 60))
+            story.tell("lab", f"move {number} from {source}: downtime {flight['downtime_us'] / 1000:.3f} ms")
+        except (Failure, LabError) as error:
+            expect(pair.laboratory.struck() and any(pair.laboratory.struck()), f"move {number} failed without a fault: {error}")
+            story.tell("lab", f"move {number} from {source} failed: {error}")
+        traveller.run_for(BETWEEN_S)
+    CHECKS[guest](traveller.text)
+    return flight
+
+
+def travel(story, pair, guest, moves):
     """The move, and all that must be true of it. Returns the flight record."""
     pair.ready()
     story.tell("lab", f"both pods answer; starting {guest} on pod-a")
@@ -83,6 +103,9 @@ def travel(story, pair, guest):
     settle(story, guest, traveller)
     story.tell("lab", f"{guest} runs; teleporting it to pod-b at {pair.b.peer_address}, with an audit of every frame")
     watch.moving = True
+    pair.flights = traveller.flights
+    if moves > 1:
+        return to_and_fro(story, pair, guest, traveller, moves)
     flight = traveller.move(seconds=MOVE_SECONDS.get(guest, 60), on_event=lambda event: "round" in event and story.tell("teleport", round_line(event)))
     before = count_here(guest, traveller._past[-1])
     watch.moving = False
@@ -99,30 +122,40 @@ def travel(story, pair, guest):
     return flight
 
 
-def run(guest, platform):
+def results(flights):
+    """Of a run, for its record."""
+    return {"flights": flights}
+
+
+def run(guest, platform, options):
     if guest not in GUESTS:
         print(f"GUEST={guest} is not known to `make run`: {' or '.join(GUESTS)}")
         return 2
     if guest == "linux":
         linux.built()
     settings = settings_of_platform(platform, SETTINGS)
-    directory = places.BUILD / "run"
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+    faults = parse_all(options.faults, wire.NAMES)
+    directory = Path(options.into).resolve() if options.into else places.BUILD / "run"
     story = Story()
     started = time.monotonic()
-    story.tell("lab", f"two pods: {settings.describe()}")
-    pair = Pair(settings, [GUESTS[guest]], directory)
+    about = {"program": ["python3", "-m", "tools.lab", *sys.argv[1:]], "guest": guest}
+    pair = Pair(settings, [GUESTS[guest]], directory, links={"net": options.link}, faults=faults, seed=options.seed, snap=SNAP_ALL, about=about) \
+        if platform == "bochs" else Pair(settings, [GUESTS[guest]], directory)
     with pair:
+        story.tell("lab", f"two pods: {settings.describe()}, link {options.link}")
         try:
             for pod in pair.pods:
                 story.follow(pod.name, pod.log, lambda line: line.startswith(("[", "telepod:")))
-            flight = travel(story, pair, guest)
+            flight = travel(story, pair, guest, options.moves)
+            if pair.laboratory.record:
+                pair.laboratory.record.results = results(pair.flights)
         finally:
             write_logs(pair, directory)
     record = directory / "teleport.json"
     record.write_text(json.dumps(flight, indent=1) + "\n")
     print("\n" + flight_table(flight, record))
-    print(f"{record.relative_to(places.ROOT)} is the flight record; pod-a.log and pod-b.log beside it are the consoles. "
-          f"{time.monotonic() - started:.1f} s in all.")
+    print(f"{os.path.relpath(record, places.ROOT)} is the flight record; pod-a.log and pod-b.log beside it are the consoles, cable.pcapng "
+          f"is the cable. {time.monotonic() - started:.1f} s in all.")
+    if platform == "bochs":
+        print(f"The same again: python3 -m tools.lab again {os.path.relpath(directory / 'run.json', places.ROOT)}")
     return 0

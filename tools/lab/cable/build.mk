@@ -30,6 +30,6 @@ $(CABLE_LIB): $(CABLE_OBJS) $(CABLE_LWIP_OBJS)
 $(CABLE_MODULE): $(addprefix tools/lab/cable/, machine.c emulator.h futex.h shared.h build.mk) | $(PACKAGES_STAMP)
 	@mkdir -p $(@D)
 	@echo "  HOSTLD  $@"
-	@gcc -std=gnu11 -O2 -fPIC -shared $(HOST_WARNINGS) -o $@ $<
+	@gcc -std=gnu11 -O2 -fPIC -shared -I. $(HOST_WARNINGS) -o $@ $<
 
 -include $(CABLE_OBJS:.o=.d) $(CABLE_LWIP_OBJS:.o=.d)

@@ -2,8 +2,8 @@
  * capture.h: a pcapng file (draft-ietf-opsawg-pcapng) of what went over the cables: an interface for every port, time stamps in
  * nanoseconds of virtual time, and a comment on every frame to which something was done.
  */
-#ifndef TOOLS_LAB_CABLE_CAPTURE_H
-#define TOOLS_LAB_CABLE_CAPTURE_H
+#ifndef TELEPOD_TOOLS_LAB_CABLE_CAPTURE_H
+#define TELEPOD_TOOLS_LAB_CABLE_CAPTURE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -4,8 +4,8 @@
  *
  * All of it is weak: this library is also loaded into the shell that starts Bochs, where none of it exists.
  */
-#ifndef TOOLS_LAB_CABLE_EMULATOR_H
-#define TOOLS_LAB_CABLE_EMULATOR_H
+#ifndef TELEPOD_TOOLS_LAB_CABLE_EMULATOR_H
+#define TELEPOD_TOOLS_LAB_CABLE_EMULATOR_H
 
 #include <stdbool.h>
 #include <stdint.h>

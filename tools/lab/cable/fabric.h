@@ -11,8 +11,8 @@
  * the fabric then delivers is due no earlier than one latency after it was sent. So a participant who is never further ahead
  * than the shortest latency receives every frame at its instant.
  */
-#ifndef TOOLS_LAB_CABLE_FABRIC_H
-#define TOOLS_LAB_CABLE_FABRIC_H
+#ifndef TELEPOD_TOOLS_LAB_CABLE_FABRIC_H
+#define TELEPOD_TOOLS_LAB_CABLE_FABRIC_H
 
 #include <stdbool.h>
 #include <stdint.h>

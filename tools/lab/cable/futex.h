@@ -1,6 +1,6 @@
 /* futex.h: sleeping on a word of memory that several processes share; see futex(2). */
-#ifndef TOOLS_LAB_CABLE_FUTEX_H
-#define TOOLS_LAB_CABLE_FUTEX_H
+#ifndef TELEPOD_TOOLS_LAB_CABLE_FUTEX_H
+#define TELEPOD_TOOLS_LAB_CABLE_FUTEX_H
 
 #include <limits.h>
 #include <linux/futex.h>

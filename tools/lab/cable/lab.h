@@ -5,8 +5,8 @@
  * Time passes in lab_run() and nowhere else. Between two calls every machine stands still at the same instant, and whatever is
  * done to them is done at that instant: bytes typed, frames sent, a power cut.
  */
-#ifndef TOOLS_LAB_CABLE_LAB_H
-#define TOOLS_LAB_CABLE_LAB_H
+#ifndef TELEPOD_TOOLS_LAB_CABLE_LAB_H
+#define TELEPOD_TOOLS_LAB_CABLE_LAB_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -26,9 +26,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "emulator.h"
-#include "futex.h"
-#include "shared.h"
+#include "tools/lab/cable/emulator.h"
+#include "tools/lab/cable/futex.h"
+#include "tools/lab/cable/shared.h"
 
 enum { RETRY_US = 10, SPINS = 200, DIRECTORY_MAX = 1024, DATE = 946681200 };
 

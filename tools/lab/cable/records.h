@@ -5,8 +5,8 @@
  * header lies in the sequence numbers. It is to be shown every frame as it is sent, lost or not: a sender's first transmissions
  * are in order. A record that is sent again is not named again.
  */
-#ifndef TOOLS_LAB_CABLE_RECORDS_H
-#define TOOLS_LAB_CABLE_RECORDS_H
+#ifndef TELEPOD_TOOLS_LAB_CABLE_RECORDS_H
+#define TELEPOD_TOOLS_LAB_CABLE_RECORDS_H
 
 #include <stddef.h>
 #include <stdint.h>

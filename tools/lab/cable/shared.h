@@ -6,8 +6,8 @@
  * owns the page itself, and the laboratory only sleeps on `running`. So nothing here is ever written by two at once, and the
  * only atomics are those that hand the page over.
  */
-#ifndef TOOLS_LAB_CABLE_SHARED_H
-#define TOOLS_LAB_CABLE_SHARED_H
+#ifndef TELEPOD_TOOLS_LAB_CABLE_SHARED_H
+#define TELEPOD_TOOLS_LAB_CABLE_SHARED_H
 
 #include <stdint.h>
 

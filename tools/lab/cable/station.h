@@ -4,8 +4,8 @@
  *
  * One stack a process: lwIP keeps its state in globals. Times are nanoseconds; all calls say or have been told what time it is.
  */
-#ifndef TOOLS_LAB_CABLE_STATION_H
-#define TOOLS_LAB_CABLE_STATION_H
+#ifndef TELEPOD_TOOLS_LAB_CABLE_STATION_H
+#define TELEPOD_TOOLS_LAB_CABLE_STATION_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* lwipopts.h: lwIP on the laboratory's side of the cable: without threads, its memory from the heap, its time the cable's. */
-#ifndef TOOLS_LAB_CABLE_LWIPOPTS_H
-#define TOOLS_LAB_CABLE_LWIPOPTS_H
+#ifndef TELEPOD_TOOLS_LAB_CABLE_LWIPOPTS_H
+#define TELEPOD_TOOLS_LAB_CABLE_LWIPOPTS_H
 
 #include <stdint.h>
 

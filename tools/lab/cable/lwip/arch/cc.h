@@ -1,6 +1,6 @@
 /* cc.h: what lwIP asks of a compiler and a C library; the host has all of it. */
-#ifndef TOOLS_LAB_CABLE_ARCH_CC_H
-#define TOOLS_LAB_CABLE_ARCH_CC_H
+#ifndef TELEPOD_TOOLS_LAB_CABLE_ARCH_CC_H
+#define TELEPOD_TOOLS_LAB_CABLE_ARCH_CC_H
 
 #include <stdio.h>
 #include <stdlib.h>
