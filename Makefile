@@ -6,6 +6,8 @@
 BUILD := build
 GUEST ?= clock
 PLATFORM ?= bochs
+LINK ?= lan
+FAULTS ?=
 LAB := python3 -m tools.lab
 TESTS := python3 -m tests
 
@@ -25,7 +27,7 @@ include tests/build.mk
 ESP := $(BUILD)/esp
 IMAGE := $(ESP)/EFI/BOOT/BOOTX64.EFI $(ESP)/telepod/kernel.elf
 
-.PHONY: all image tools run run-qemu test unit fuzz-smoke check bench clean help
+.PHONY: all image tools run lab run-qemu test unit fuzz-smoke check bench clean help
 
 image: $(IMAGE) $(GUEST_IMAGES) $(ESP)/telepod/telepod.ini $(GUEST_NAMES:%=$(ESP)/telepod/%.elf)
 tools: $(TELEPOD) $(CABLE_LIB) $(CABLE_MODULE)
@@ -43,7 +45,11 @@ $(ESP)/telepod/%.elf: $(BUILD)/guests/%.elf
 # ---- run -----------------------------------------------------------------------------------------------------------
 
 run: image tools $(BOCHS) $(if $(filter linux,$(GUEST)),linux-guest)
-	@$(LAB) run --guest $(GUEST) --platform $(PLATFORM)
+	@$(LAB) run --guest $(GUEST) --platform $(PLATFORM) --link $(LINK) --faults '$(FAULTS)'
+
+# Two pods for work by hand, until Ctrl-C.
+lab: image tools $(BOCHS)
+	@$(LAB) lab
 
 run-qemu: image tools
 	@$(LAB) run-qemu

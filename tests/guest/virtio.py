@@ -56,7 +56,13 @@ def abuse(fixture: OnePod):
     """Each misdeed in each queue of each device; beside it frames come in and input is typed, so that receive queues are looked at."""
     fixture.must("start shouter image=virtio_net.elf memory=4M devices=net cmdline=\"count=0\"")
     session = fixture.pod.open_control()
-    typist = laboratory.current().every(0.05, lambda: session.send(b"console virtio_abuse input=\"x\"\n"))
+    session.begin("list")
+
+    def type_on():
+        if session.answered():
+            session.begin("console virtio_abuse input=\"x\"")
+
+    typist = laboratory.current().every(0.05, type_on)
     try:
         text = fixture.must_pass("virtio_abuse", f"{ALL} cmdline=wait=30", 150)
     finally:

@@ -1,7 +1,7 @@
 """An unmodified Linux on the LAN, with connections that a host of the lab's has opened to it: they stay open while the guest moves
 to and fro ten times, no byte of them is wrong, and three witnesses agree on how long it stood still."""
 from tests.pods import lan
-from tests.pods.lan_pods import ECHO_BYTES, ECHO_ID, LanPods
+from tests.pods.lan_pods import ECHO_BYTES, LanPods
 from tools.lab import linux, waiting, witness
 from tools.lab.errors import expect, expect_equal
 from tools.lab.ethernet import ECHO_REQUEST, Echo
@@ -15,6 +15,7 @@ LINES_PORT, HTTP_PORT = 7, 80
 PROTOCOL_TCP, TCP_RST = 6, 0x04
 LINE_SECONDS = 30           # for an answer, downtime and retransmissions included
 PROBE_INTERVAL = 0.02       # seconds: a question costs Linux much more than net_echo
+PING_ID = 0x1145
 EVERY_S = 0.1               # a line, a ping, a look at the download
 FACTOR, MODULUS = 2654435761, 10**10        # of /cgi-bin/slow (guests/linux/root/slow)
 PAUSE_US, LINES = 500_000, 1_000_000
@@ -119,7 +120,7 @@ class Traffic:
 
     def _ping(self):
         self.pinged += 1
-        self._pods.host.send_echo(self._mac, ADDRESS, Echo(ECHO_REQUEST, ECHO_ID, self.pinged & 0xFFFF, ECHO_BYTES))
+        self._pods.host.send_echo(self._mac, ADDRESS, Echo(ECHO_REQUEST, PING_ID, self.pinged & 0xFFFF, ECHO_BYTES))
 
     def goes_on(self, after):
         """To be asked after each move, before the observer forgets: a connection that hangs is none that survived."""

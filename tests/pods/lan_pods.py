@@ -2,10 +2,11 @@
 from tests.pods.two_pods import TwoPods
 from tools.lab import places, waiting
 from tools.lab.errors import expect_equal
-from tools.lab.ethernet import ECHO_REPLY, ECHO_REQUEST, Arp, Echo, Host, LabCable
+from tools.lab.ethernet import ECHO_REQUEST, Echo, Host, LabCable
 from tools.lab.observer import Observer
 from tools.lab.probe import Prober
 from tools.lab.settings import Guest, Machine
+from tools.lab.waiting import wait_until
 
 SETTINGS = Machine(lan=True)
 GUESTS = ["net_echo", "dirtier", "clock"]
@@ -68,28 +69,33 @@ class LanPods(TwoPods):
         return reply["flight"]
 
     def mac_of(self, address):
-        """By ARP; Failure if nobody answers."""
+        """By ARP."""
+        def answered():
+            self.host.attend()
+            return self.host.neighbours.get(address)
+
         self.host.attend()
-        return self.host.arp(address, ARP_SECONDS)
+        self.host.neighbours.pop(address, None)
+        self.host.ask(address)
+        return wait_until(answered, ARP_SECONDS, f"no ARP answer for {address}")
 
     def prober(self, address, interval=0.004):
         return Prober(self.laboratory, self.host, self.mac_of(address), address, interval)
 
     def ping(self, address=ADDRESS, count=5, interval=0.02):
         """How many of `count` echoes are answered, after an ARP of their own."""
-        mac = self.mac_of(address)
-        answered, end = set(), waiting.deadline(PING_SECONDS + count * interval)
-        first = self._echoes + 1
+        mac, first = self.mac_of(address), self._echoes + 1
+        wanted = {(ECHO_ID, sequence & 0xFFFF) for sequence in range(first, first + count)}
         for _ in range(count):
             self._echoes += 1
             self.host.send_echo(mac, address, Echo(ECHO_REQUEST, ECHO_ID, self._echoes & 0xFFFF, ECHO_BYTES))
             waiting.sleep(interval)
-        while len(answered) < count and waiting.now() < end:
-            came = self.host.receive(end - waiting.now())
-            if came and not isinstance(came[2], Arp) and came[2].kind == ECHO_REPLY and came[2].data == ECHO_BYTES \
-                    and came[2].sequence >= first & 0xFFFF:
-                answered.add(came[2].sequence)
-        return len(answered)
+        end = waiting.deadline(PING_SECONDS)
+        while True:
+            self.host.attend()
+            if wanted <= self.host.echoes or waiting.now() >= end:
+                return len(wanted & self.host.echoes)
+            waiting.sleep(waiting.PAUSE)
 
     def of_guest(self, mac, since=0):
         """Frames that came into the switch from this station, wherever."""

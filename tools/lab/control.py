@@ -54,6 +54,12 @@ class Control:
         self._command = command
         self.send(command.encode() + b"\n")
 
+    def answered(self):
+        """Whether the reply to what was begun has come, without waiting; takes it."""
+        self._buffer += self._socket.recv_now(65536)
+        *lines, self._buffer = self._buffer.split(b"\n")
+        return any(b'"ok"' in line for line in lines)
+
     def finish(self, seconds=20, on_event=None):
         end = waiting.deadline(seconds)
         while True:

@@ -21,6 +21,9 @@ class HostTime:
     def stop(self):
         pass
 
+    def expect_machines(self, names):
+        pass
+
     def check_faults(self):
         pass
 

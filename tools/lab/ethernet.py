@@ -158,6 +158,7 @@ class Host:
         self.mac, self.address = mac, socket.inet_aton(address)
         self._cable = cable
         self._identification = 0
+        self.neighbours = {}            # MAC addresses by IPv4 addresses, from answers that attend() has seen
         self.echoes = set()             # (identifier, sequence) of answers that attend() has seen
         self.questions = 0              # of others, for this host's MAC address
 
@@ -211,13 +212,14 @@ class Host:
         return None
 
     def attend(self):
-        """Answers what came meanwhile and asks for this host's address, and notes the answers to echoes; all else is passed
-        over."""
+        """Answers what came meanwhile and asks for this host's address, and notes who answered; all else is passed over."""
         for frame in self._cable.take():
             target_mac, source_mac, kind = ETHERNET.unpack(frame[:ETHERNET.size])
             body = frame[ETHERNET.size:]
             if kind == TYPE_ARP:
-                self._arp_came(source_mac, body)
+                reply = self._arp_came(source_mac, body)
+                if reply:
+                    self.neighbours[socket.inet_ntoa(reply.sender)] = source_mac
             elif kind == TYPE_IPV4 and target_mac == self.mac:
                 _, _, protocol, payload = decode_ipv4(body)
                 if protocol == PROTOCOL_ICMP and (echo := decode_echo(payload)).kind == ECHO_REPLY:

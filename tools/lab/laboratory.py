@@ -143,25 +143,26 @@ class Laboratory:
 
     def run_until(self, end):
         """Lets time pass, to `end` in nanoseconds."""
-        while True:
-            self._look()
-            if self.now_ns >= end:
-                return
-            foreign = self._foreign()
-            step = min(end, self.now_ns + (FOREIGN_STEP_NS if foreign else STEP_NS), self._tickers[0][0] if self._tickers else end)
-            began, host = self.now_ns, time.monotonic()
-            self._run(max(step, self.now_ns))
-            if foreign:
-                time.sleep(max(0, (self.now_ns - began) / NS - (time.monotonic() - host)))
-            while self._tickers and self._tickers[0][0] <= self.now_ns:
-                _, _, ticker = heapq.heappop(self._tickers)
-                if ticker.tick():
-                    self._push(ticker)
+        self._look()
+        while self.now_ns < end:
+            self._step(end, False)
 
     def run_for_news(self, end):
-        """The same, but it returns early when something has come for a host of the lab's."""
-        self._run(min(end, self._tickers[0][0] if self._tickers else end, self.now_ns + STEP_NS), True)
-        self.run_until(self.now_ns)
+        """The same, but it returns early: at the latest after a step, and when something has come for a host of the lab's."""
+        self._step(end, True)
+
+    def _step(self, end, stop_at_news):
+        foreign = self._foreign()
+        began, host = self.now_ns, time.monotonic()
+        first = self._tickers[0][0] if self._tickers else end
+        self._run(max(began, min(end, began + (FOREIGN_STEP_NS if foreign else STEP_NS), first)), stop_at_news)
+        if foreign:
+            time.sleep(max(0, (self.now_ns - began) / NS - (time.monotonic() - host)))
+        while self._tickers and self._tickers[0][0] <= self.now_ns:
+            _, _, ticker = heapq.heappop(self._tickers)
+            if ticker.tick():
+                self._push(ticker)
+        self._look()
 
     def _run(self, end, stop_at_news=False):
         since = time.monotonic()
@@ -256,6 +257,13 @@ class Laboratory:
         rule = fault.rule(self._segments[fault.cable], self._ports[fault.cable].__getitem__)
         if self._library.lab_add_fault(rule) < 0:
             raise LabError(f"fault {fault.text!r} is one too many")
+
+    def expect_machines(self, names):
+        """Before any is powered on: LabError for a fault that names another."""
+        for fault in self.faults:
+            for name in (fault.sender, fault.receiver):
+                if name and name not in (*names, "lab"):
+                    raise LabError(f"fault {fault.text!r}: there is no {name}, but {', '.join([*names, 'lab'])}")
 
     def check_faults(self):
         """Once all machines are there: LabError for a fault whose participant is not."""

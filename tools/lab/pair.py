@@ -19,6 +19,7 @@ class Pair:
         self.pods = [self.a, self.b]
 
     def start(self):
+        self.laboratory.expect_machines([pod.name for pod in self.pods])
         self.laboratory.start()
         for pod in self.pods:
             pod.start()
