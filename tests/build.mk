@@ -14,7 +14,8 @@ PURE_SRCS := $(wildcard kernel/lib/*.c) \
     net/port/ack_merge.c net/port/arena.c net/port/checksum.c \
     net/control/command.c net/control/command_table.c net/control/words.c net/control/line.c \
     $(GUEST_PURE) \
-    $(addprefix net/teleport/,clock.c flight.c guest_message.c handover.c held_pages.c messages.c stop_policy.c wire.c)
+    $(addprefix net/teleport/,clock.c flight.c guest_message.c handover.c held_pages.c messages.c stop_policy.c wire.c) \
+    tools/lab/cable/records.c tools/lab/cable/fabric.c tools/lab/cable/capture.c
 
 HOST_WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 HOST_CFLAGS = -std=gnu11 -g -O1 -msse4.2 -I. -isystem $(INIH_INC) $(INIH_FLAGS) $(HOST_WARNINGS) -MMD -MP

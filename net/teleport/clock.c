@@ -8,6 +8,21 @@ static uint64_t distance(int64_t a, int64_t b)
     return a > b ? (uint64_t)a - (uint64_t)b : (uint64_t)b - (uint64_t)a;
 }
 
+/* What both the estimate and the sample allow. False: nothing, so they contradict each other. */
+static bool narrow(struct clock_estimate *estimate, int64_t offset, uint64_t error)
+{
+    /* As seen from the estimate's offset, in modular arithmetic. */
+    int64_t apart = (int64_t)((uint64_t)offset - (uint64_t)estimate->offset_ns);
+    int64_t low = MAX(-(int64_t)estimate->error_ns, apart - (int64_t)error);
+    int64_t high = MIN((int64_t)estimate->error_ns, apart + (int64_t)error);
+    if (low > high)
+        return false;
+    int64_t middle = low + (high - low) / 2;
+    estimate->offset_ns = (int64_t)((uint64_t)estimate->offset_ns + (uint64_t)middle);
+    estimate->error_ns = (uint64_t)(high - middle);
+    return true;
+}
+
 bool clock_add_sample(struct clock_estimate *estimate, uint64_t t1, uint64_t t2, uint64_t t3, uint64_t t4)
 {
     if (t4 < t1 || t3 < t2 || t3 - t2 > t4 - t1)
@@ -17,14 +32,12 @@ bool clock_add_sample(struct clock_estimate *estimate, uint64_t t1, uint64_t t2,
     int64_t forth = (int64_t)(t2 - t1), back = (int64_t)(t3 - t4);
     int64_t offset = forth / 2 + back / 2 + (forth % 2 + back % 2) / 2;
 
-    bool first = !estimate->samples++;
-    uint64_t apart = first ? 0 : distance(offset, estimate->offset_ns);
-    bool stepped = apart > error + estimate->error_ns;
-    if (stepped) {
+    if (!estimate->samples++) {
+        estimate->offset_ns = offset;
+        estimate->error_ns = error;
+    } else if (!narrow(estimate, offset, error)) {
         estimate->steps++;
-        estimate->step_ns = MAX(estimate->step_ns, apart);
-    }
-    if (first || stepped || error < estimate->error_ns) {
+        estimate->step_ns = MAX(estimate->step_ns, distance(offset, estimate->offset_ns));
         estimate->offset_ns = offset;
         estimate->error_ns = error;
     }

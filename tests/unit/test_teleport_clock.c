@@ -52,6 +52,18 @@ static void the_shortest_round_trip_wins(void **state)
     assert_true(llabs(e.offset_ns) <= 1);
 }
 
+/* A source with a busy guest hears of answers late; once the guest is paused, what it sends waits behind the guest's last pages. */
+static void fast_ways_of_different_samples_are_combined(void **state)
+{
+    (void)state;
+    struct clock_estimate e = { 0 };
+    exchange(&e, 10000, 5000, 400, 1700);
+    exchange(&e, 20000, 5000, 2100, 450);
+    assert_int_equal(e.steps, 0);
+    assert_true(llabs(e.offset_ns - 5000) <= 26);
+    assert_true(e.error_ns >= 425 && e.error_ns <= 428);
+}
+
 /* Samples that agree never replace a tight estimate by a loose one; one that contradicts it does, and is counted. */
 static void a_clock_that_moves_is_noticed(void **state)
 {
@@ -113,6 +125,7 @@ int main(void)
         cmocka_unit_test(equal_delays_give_the_offset_itself),
         cmocka_unit_test(the_truth_is_within_the_error_bar),
         cmocka_unit_test(the_shortest_round_trip_wins),
+        cmocka_unit_test(fast_ways_of_different_samples_are_combined),
         cmocka_unit_test(a_clock_that_moves_is_noticed),
         cmocka_unit_test(an_estimate_begins_again),
         cmocka_unit_test(nonsense_is_ignored),

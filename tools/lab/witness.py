@@ -21,7 +21,7 @@ from .errors import Failure
 
 WINDOW_NS = 150_000_000
 SLACK_US = 2000             # between the gap and the answers next to it, which the guest gave a moment earlier or later
-LIMIT_US = 1000         # the bench holds them to 200
+LIMIT_US = 200
 
 
 @dataclass(frozen=True)

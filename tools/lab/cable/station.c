@@ -230,9 +230,12 @@ static void push(struct connection *c)
     tcp_output(c->pcb);
 }
 
+/* What comes is acknowledged at once: a pod waits for that before it gives a session's place away. */
 static err_t on_receive(void *argument, struct tcp_pcb *pcb, struct pbuf *p, err_t error)
 {
     struct connection *c = argument;
+
+    tcp_set_flags(pcb, TF_ACK_NOW);
 
     if (error != ERR_OK || c->forgotten) {
         if (p) {
