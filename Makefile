@@ -49,7 +49,7 @@ run: image tools $(BOCHS) $(if $(filter linux,$(GUEST)),linux-guest)
 
 # Two pods for work by hand, until Ctrl-C.
 lab: image tools $(BOCHS)
-	@$(LAB) lab
+	@$(LAB) lab --link $(LINK)
 
 run-qemu: image tools
 	@$(LAB) run-qemu

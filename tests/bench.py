@@ -286,7 +286,7 @@ def offset_error(pair):
 
 
 AGAIN_RUNS = 5
-AGAIN_FAULTS = "drop at=record:PAGE from=pod-a to=pod-b frames=2; cut at=record:PREPARE from=pod-b to=pod-a for=0.2"
+AGAIN_FAULTS = "drop at=record:PAGE from=pod-a to=pod-b frames=2; cut at=record:PREPARE from=pod-a to=pod-b both for=0.2"
 
 
 def child(words, seconds):

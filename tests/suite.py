@@ -4,8 +4,8 @@ A test is a function of its fixture. Machines are booted for the first test that
 same fixture, one after the other; a test that leaves a machine in doubt about itself (an error of the lab, a
 machine that ended) costs a new boot, not the tests behind it.
 
-The tests are dealt to LANES processes, all of one fixture to the same, those that may take longest first; a machine leaves
-much of a core unused. In the end come those that need the whole host to themselves, because they compare times."""
+The tests are dealt to LANES processes, all of one fixture to the same, those that may take longest first. Each process has at most
+one laboratory, and what else the host does makes them slower and nothing else."""
 import multiprocessing
 import os
 import re
@@ -20,7 +20,6 @@ from typing import Callable, Optional
 from tools.lab import children
 from tools.lab.errors import Failure, LabError, Skipped
 
-
 LANES = min(2, os.cpu_count() or 1)
 FIXTURE_SECONDS = 60
 BOOTS_MAX = 2          # failed boots of one fixture, after which its other tests fail at once
@@ -32,10 +31,6 @@ class Test:
     run: Callable
     seconds: int = 30
     fixture: Optional[type] = None      # a class with start(), usable(), stop(); None: the function takes no argument
-
-    @property
-    def whole_host(self):
-        return getattr(self.fixture, "whole_host", False)
 
 
 class TimeOver(LabError):
@@ -187,9 +182,7 @@ def run_tests(only, names_only):
     if names_only:
         print("\n".join(test.name for test in tests))
         return 0
-    counts = run_in_lanes([test for test in tests if not test.whole_host])
-    for group in by_fixture([test for test in tests if test.whole_host]):
-        counts += run_group(group)
+    counts = run_in_lanes(tests)
     if counts["skip"]:
         print(f"{counts['skip']} skipped, which says nothing about what they test")
     print(f"{counts['ok']} passed, {counts['FAIL']} failed")

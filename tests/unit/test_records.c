@@ -33,7 +33,8 @@ static void put16(uint8_t *at, unsigned value)
     at[1] = (uint8_t)value;
 }
 
-static uint32_t tcp(uint8_t *frame, uint16_t from, uint16_t to, uint32_t sequence, uint8_t flags, const uint8_t *payload, uint32_t size)
+static uint32_t tcp(uint8_t *frame, uint16_t from, uint16_t to, uint32_t sequence, uint8_t flags, const uint8_t *payload,
+                    uint32_t size)
 {
     uint8_t *ip = frame + 14, *head = ip + 20;
 

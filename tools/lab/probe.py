@@ -12,7 +12,7 @@ FORMAT = struct.Struct("<4I5Q")
 @dataclass(frozen=True)
 class Answer:
     when: int               # nanoseconds of the observer's clock
-    port: str               # where it came into the bridge
+    port: str               # whose, on the cable
     number: int             # of the question
     tsc: int                # of the guest, as it answered
     tsc_hz: int
@@ -35,7 +35,7 @@ def answers(frames):
 
 
 def questions(frames):
-    """[(when, number)] as they came from the host into the bridge."""
+    """[(when, number)] as they came into the switch."""
     found = []
     for frame in frames:
         udp = frame.udp()

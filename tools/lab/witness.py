@@ -1,11 +1,11 @@
-"""Three witnesses of one teleport, who share no clock: how long did the guest stand still?
+"""Three witnesses of one teleport, each with a clock of its own: how long did the guest stand still?
 
   pods      the flight record: from the pause on the source to the first entry on the target, by the pods' TSCs, whose offset
             they measured in-band;
   guest     the longest gap between two instants that follow each other of its own TSC, from its last answer before to its first
             answer after the move: between reads by a program that does nothing else (net_echo), or, in Linux, where programs
             wait for each other, between timer interrupts;
-  outside   the observer's kernel clock, between an answer that came through the source's port and one through the target's.
+  outside   virtual time at the cable's switch, between an answer that came through the source's port and one through the target's.
 
 An observer cannot see the guest stop: he sees the last answer before it and the first one after it, with the guest running
 for a while in between. How long it ran is in the answers: each one carries the guest's TSC. Hence

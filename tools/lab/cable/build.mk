@@ -1,4 +1,4 @@
-# The laboratory's cables: a module for the emulator, and a library for tools/lab/cable.py with the switch and lwIP in it.
+# The laboratory's cables: a module for the emulator, and a library for tools/lab/library.py with the switch and lwIP in it.
 
 LAB_DIR := $(BUILD)/lab
 CABLE_MODULE := $(LAB_DIR)/libbx_eth_cable.so

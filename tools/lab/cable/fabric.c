@@ -163,8 +163,9 @@ int fabric_add_port(struct fabric *fabric, unsigned segment, bool ahead)
 
     if (fabric->port_count == FABRIC_PORTS || segment >= fabric->segment_count)
         return -1;
-    *port = (struct port){.segment = segment, .plugged = true, .ahead = ahead, .random = fabric->seed + fabric->port_count};
-    random_next(&port->random);
+    /* Mixed, so that one port's chances are not another's with the next seed. */
+    *port = (struct port){.segment = segment, .plugged = true, .ahead = ahead,
+                          .random = random_next(&(uint64_t){fabric->seed}) + fabric->port_count};
     return (int)fabric->port_count++;
 }
 
@@ -299,7 +300,7 @@ static bool strikes(struct fault *fault, uint64_t when, const struct frame *fram
         return false;
     if (!fault->done)
         fault->since = fault->trigger == FAULT_AT_TIME ? fault->value : when;
-    if (fault->action == FAULT_CUT ? fault->ns && when >= fault->since + fault->ns : fault->done >= fault->frames)
+    if (fault->action == FAULT_CUT ? fault->ns && when - fault->since >= fault->ns : fault->done >= fault->frames)
         return false;
     fault->done++;
     return true;

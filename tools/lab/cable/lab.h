@@ -1,5 +1,5 @@
 /*
- * lab.h: the laboratory's side of the cables, as tools/lab/cable.py calls it: machines that share one virtual time, the segments
+ * lab.h: the laboratory's side of the cables, as tools/lab/library.py calls it: machines that share one virtual time, the segments
  * that they are on, and participants that are the laboratory's own. One laboratory a process.
  *
  * Time passes in lab_run() and nowhere else. Between two calls every machine stands still at the same instant, and whatever is

@@ -106,6 +106,10 @@ static uint64_t read_headers(struct records_flow *flow, const struct segment *s)
             found |= type < RECORD_TYPES ? UINT64_C(1) << type : 0;
         }
         if (flow->have == RECORDS_HEAD) {
+            if (le32(flow->head + RECORD_LENGTH) > INT32_MAX) {
+                flow->used = 0; /* it leads back: no record is that long, and no more can be said of this stream */
+                return found;
+            }
             flow->next += RECORDS_HEADER + le32(flow->head + RECORD_LENGTH);
             flow->have = 0;
         }
