@@ -171,10 +171,10 @@ def worst_of(found):
     return max(found, key=lambda testimony: testimony.disagreement_us)
 
 
-def must_agree(found):
+def must_agree(found, limit_us=witness.LIMIT_US):
     worst = worst_of(found)
-    if worst.disagreement_us > witness.LIMIT_US:
-        raise Failure(f"the witnesses disagree by {worst.disagreement_us:.0f} us, limit {witness.LIMIT_US} us")
+    if worst.disagreement_us > limit_us:
+        raise Failure(f"the witnesses disagree by {worst.disagreement_us:.0f} us, limit {limit_us} us")
 
 
 def testimonies(pods, count=MOVES):

@@ -9,6 +9,10 @@ from tools.lab.observer import TYPE_IPV4
 from tools.lab.waiting import wait_until
 
 MOVES = 10
+# Linux counts between timer interrupts: from its first entry on the target to the first of them it takes up to 0.8 ms, which the
+# pods do not count as downtime. The bench shows the figure against the limit of 200 us.
+LIMIT_US = 1000
+CLOCK_LIMIT_US = 300        # between the guest's gap and the cable's: the guest's clock went on as it should
 ADDRESS = "192.168.77.60"
 TCP_ADDRESS, TCP_MAC = "192.168.77.1", bytes.fromhex("020000770001")
 LINES_PORT, HTTP_PORT = 7, 80
@@ -165,4 +169,7 @@ def testimonies(pods: LinuxPods, moves=MOVES):
 def ten_times(pods: LinuxPods):
     found = testimonies(pods)
     print("\n".join([witness.HEADER, *(testimony.line() for testimony in found)]), flush=True)
-    lan.must_agree(found)
+    lan.must_agree(found, LIMIT_US)
+    for testimony in found:
+        expect(abs(testimony.guest_us - testimony.outside_us) <= CLOCK_LIMIT_US,
+               f"the guest's clock went on by {testimony.guest_us - testimony.outside_us:.0f} us too much")
