@@ -11,7 +11,7 @@ from .record import EVENTS, FRAMES, RUN, VERSION, commit, digest
 
 INTO = places.BUILD / "again"
 SECONDS = 1800                          # of the host's, for the whole run
-PACKET, INTERFACE, NAME_OPTION = 6, 1, 2
+PACKET, INTERFACE = 6, 1
 SAME = ("commit", "changed", "emulator", "module")
 WORDS = {"commit": "commit", "changed": "uncommitted changes", "emulator": "emulator", "module": "build of the cable's module"}
 

@@ -3,7 +3,6 @@ import os
 import subprocess
 
 from . import children, laboratory, places
-from .errors import LabError
 from .machine import CONNECT_SECONDS, CONTROL_PORT, TELEPORT_PORT, BaseMachine
 from .streams import ByteLog, CablePort
 

@@ -4,7 +4,7 @@ import struct
 from dataclasses import dataclass
 
 TYPE_IPV4, TYPE_ARP, TYPE_RARP = 0x0800, 0x0806, 0x8035
-ARP_REQUEST, RARP_REQUEST = 1, 3
+RARP_REQUEST = 3
 PROTOCOL_UDP = 17
 
 

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 
 from . import places
 from .errors import LabError
